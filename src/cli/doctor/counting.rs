@@ -1,0 +1,146 @@
+//! The ledger: whether it is there, the right one, writable and safe, and what its settings risk.
+//!
+//! Opens it as a signature would and writes no record. Read next: `approvals.rs`, for what it counts.
+
+use super::finding::{Finding, mended};
+use crate::cli::situation;
+use nix::unistd::{Gid, Group, Uid, User};
+use signgate_pkcs11::{
+    config::{Config, Durability, Mode, Verify},
+    ledger::{self, Ledger, LedgerError, Settings, SqliteLedger},
+};
+use std::{
+    fs::{self, Metadata},
+    os::unix::fs::MetadataExt,
+    path::Path,
+};
+
+/// The ledger of the configuration.
+pub fn ledger(config: &Config) -> Vec<Finding> {
+    let check = "ledger";
+    let file = config.file.display();
+    let lost = "nothing is recorded, and counts last as long as one process";
+    let (Some(folder), Some(_)) = (&config.state, &config.store_id) else {
+        return vec![match (&config.state, &config.store_id) {
+            (None, None) => {
+                let seen = format!("the configuration names no ledger: {lost}; a counted grant gives nothing");
+                Finding::warn(check, seen).fix(format!("add `state = \"FOLDER\"` and `store_id` to {file}"))
+            }
+            (None, Some(_)) => {
+                let seen = format!(
+                    "the configuration names no `state` folder: {lost}, so a grant for 10 signatures \
+                                    gives 10 in each"
+                );
+                Finding::warn(check, seen).fix(format!("add `state = \"FOLDER\"` to {file}"))
+            }
+            (Some(folder), _) => {
+                let seen = format!("the configuration names no `store_id`: {lost}; a counted grant gives nothing");
+                let found = name_of_the_one_in(config, folder).unwrap_or_else(|| "NAME".to_owned());
+                Finding::warn(check, seen).fix(format!("add `store_id = \"{found}\"` to {file}"))
+            }
+        }];
+    };
+    let ledger = ledger::of_config(config);
+    match situation::usable(&*ledger) {
+        Ok(store_id) => {
+            let shown = folder.display();
+            let seen =
+                format!("`{store_id}` in `{shown}` is the configured one, on a local disk, writable for this account");
+            vec![Finding::ok(check, seen), modes(config, folder)]
+        }
+        Err(error) => vec![Finding::fail(check, format!("{}: {error}", error.code())).fix(fix(config, &error))],
+    }
+}
+
+/// The name of whichever ledger lies there.
+fn name_of_the_one_in(config: &Config, folder: &Path) -> Option<String> {
+    let named = Config { store_id: Some(String::new()), ..config.clone() };
+    let settings = Settings { folder: folder.to_owned(), store_id: None, ..Settings::from_config(&named)? };
+    SqliteLedger::new(settings).store_id().ok()
+}
+
+fn fix(config: &Config, error: &LedgerError) -> String {
+    let who = match config.mode {
+        Mode::Advisory => "o=",
+        Mode::Enforced => "go=",
+    };
+    let state = config.state.as_deref().unwrap_or(Path::new("?"));
+    match error {
+        LedgerError::Exposed { path, .. } => match owner_if_another(config, path) {
+            Some(owner) => {
+                format!("ask as its owner: sudo -u {owner} signgate doctor --config {}", config.file.display())
+            }
+            None => format!("chmod {who} {}", path.display()),
+        },
+        LedgerError::NotWritable { .. } => match fs::metadata(state) {
+            Ok(metadata) => format!("usermod -aG {} ACCOUNT, then log in again", group(&metadata)),
+            Err(_) => format!("let this account read {}", state.display()),
+        },
+        LedgerError::NotLocal { .. } => {
+            format!("move the folder to a local disk, then correct `state` in {}", config.file.display())
+        }
+        LedgerError::Disk(_) => "look at the disk: dmesg".to_owned(),
+        LedgerError::Unusable(_) => format!("correct `state` in {}", config.file.display()),
+        LedgerError::Exhausted { .. }
+        | LedgerError::DigestExhausted { .. }
+        | LedgerError::RateReached { .. }
+        | LedgerError::WrongStore { .. }
+        | LedgerError::ClockTurnedBack { .. }
+        | LedgerError::Busy { .. }
+        | LedgerError::DiskFull(_)
+        | LedgerError::Damaged(_)
+        | LedgerError::Forked => mended(error.next(), || "set the clock: timedatectl set-ntp true".to_owned()),
+    }
+}
+
+/// In enforced mode the ledger is for the gate's account alone, so root is a stranger to it.
+fn owner_if_another(config: &Config, path: &Path) -> Option<String> {
+    let owner = Uid::from_raw(fs::symlink_metadata(path).ok()?.uid());
+    if config.mode != Mode::Enforced || owner == Uid::effective() {
+        return None;
+    }
+    let user = User::from_uid(owner).ok().flatten();
+    Some(user.map_or_else(|| format!("#{owner}"), |user| user.name))
+}
+
+fn group(metadata: &Metadata) -> String {
+    let gid = metadata.gid();
+    let group = Group::from_gid(Gid::from_raw(gid)).ok().flatten();
+    group.map_or_else(|| gid.to_string(), |group| group.name)
+}
+
+/// A folder that a group may write, with files of one account in it, shuts the others out.
+fn modes(config: &Config, folder: &Path) -> Finding {
+    let check = "ledger modes";
+    let mode_of = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.mode() & 0o7777);
+    let database = folder.join(ledger::DATABASE);
+    let (of_folder, of_database) = (mode_of(folder), mode_of(&database));
+    let seen = format!("folder {of_folder:04o}, database {of_database:04o}");
+    let is_shared = config.mode == Mode::Advisory && of_folder & 0o020 != 0;
+    if is_shared && of_folder & 0o2000 == 0 {
+        let seen = format!("{seen}: files that one account makes do not belong to the group");
+        return Finding::warn(check, seen).fix(format!("chmod g+s {}", folder.display()));
+    }
+    if is_shared && of_database & 0o060 != 0o060 {
+        let seen = format!("{seen}: only its owner can count");
+        return Finding::warn(check, seen).fix(format!("chmod g+rw {}*", database.display()));
+    }
+    Finding::ok(check, seen)
+}
+
+/// What the settings risk that are not the safest.
+pub fn settings(config: &Config) -> Vec<Finding> {
+    let file = config.file.display();
+    let mut findings = Vec::new();
+    if config.verify == Verify::First {
+        let seen = "`verify = \"first\"`: only the first signature of each key and HSM session is verified, so a faulty \
+                    or attacked HSM can release a wrong one later";
+        findings.push(Finding::warn("verify", seen).fix(format!("write `verify = \"always\"` in {file}")));
+    }
+    if config.audit_durability == Durability::Normal {
+        let seen = "`durability = \"normal\"`: a power cut can lose the last records and with them what they spent, so \
+                    a grant can give more signatures than its count";
+        findings.push(Finding::warn("durability", seen).fix(format!("write `durability = \"full\"` in {file}")));
+    }
+    findings
+}

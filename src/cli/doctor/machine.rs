@@ -1,0 +1,134 @@
+//! What the configuration says, and whether the files it names are as safe as it claims.
+
+use super::finding::Finding;
+use crate::cli::situation::Place;
+use nix::unistd::{AccessFlags, access};
+use signgate_pkcs11::{
+    config::{
+        Config, Environment, Mode, PinSource, SYSTEM_FILE, VARIABLE,
+        trusted_file::{self, Owners},
+    },
+    identity,
+};
+use std::{fs, os::unix::fs::MetadataExt, path::Path};
+
+/// Which configuration counts, and whose word it is.
+pub fn configuration(config: &Config, place: &Place) -> Finding {
+    let file = config.file.display();
+    if place.is_named() {
+        let seen = format!(
+            "`{file}`, named on the command line; signing tools find theirs at {SYSTEM_FILE}, or by {VARIABLE}"
+        );
+        Finding::ok("configuration", seen)
+    } else if config.self_configured {
+        let seen = format!("`{file}`, chosen by the caller himself (self-configured): it binds nobody but him");
+        Finding::warn("configuration", seen).fix(format!("have an administrator write {SYSTEM_FILE}"))
+    } else {
+        Finding::ok("configuration", format!("`{file}`"))
+    }
+}
+
+/// What the mode is worth.
+pub fn mode(config: &Config) -> Finding {
+    match config.mode {
+        Mode::Advisory => Finding::warn(
+            "mode",
+            "advisory: stops mistakes and misuse through the tools; it does not stop hostile code of this account, \
+             which can read the HSM's PIN, load the HSM's own module, change the records and delete the ledger",
+        )
+        .fix("for builds whose code you do not trust, `mode = \"enforced\"`: see SECURITY.md"),
+        Mode::Enforced => Finding::ok("mode", "enforced: the gate runs under an account of its own"),
+    }
+}
+
+/// Variables that are set and do not count.
+pub fn environment(config: &Config, environment: &Environment, place: &Place) -> Vec<Finding> {
+    let ignored = environment.get(VARIABLE).filter(|path| Path::new(path) != config.file && !place.is_named());
+    let ignored = ignored.map(|path| {
+        Finding::warn("environment", format!("{VARIABLE} names `{path}`, which does not count: {SYSTEM_FILE} does"))
+            .fix(format!("unset {VARIABLE}"))
+    });
+    ignored.into_iter().collect()
+}
+
+/// The files and folders that the configuration names.
+pub fn files(config: &Config, environment: &Environment) -> Vec<Finding> {
+    let mut findings = vec![module(&config.backend_module)];
+    findings.extend(config.tokens.iter().map(|(name, token)| pin(name, &token.pin, environment)));
+    for (key, folder) in [("grants", &config.grants), ("requests", &config.requests), ("state", &config.state)] {
+        if let Some(folder) = folder {
+            findings.push(folder_of(key, folder));
+        }
+    }
+    findings
+}
+
+/// Whoever can write the HSM's module runs code wherever the gate is loaded.
+fn module(file: &Path) -> Finding {
+    match trusted_file::check_trusted(file, Owners::root_or_effective_user()) {
+        Ok(_) => Finding::ok("HSM module file", format!("`{}`", file.display())),
+        Err(error) => {
+            let fix = error.fix().unwrap_or_else(|| "correct `backend.module` in the configuration".to_owned());
+            Finding::fail("HSM module file", error.to_string()).fix(fix)
+        }
+    }
+}
+
+fn pin(token: &str, source: &PinSource, environment: &Environment) -> Finding {
+    let check = format!("PIN of token `{token}`");
+    let file = match source {
+        PinSource::File(file) => file,
+        PinSource::Env(name) => {
+            return match identity::hsm_pin(source, environment) {
+                Ok(_) => Finding::ok(check, format!("in the environment variable `{name}`")),
+                Err(error) => Finding::fail(check, error).fix(format!("export {name}=…")),
+            };
+        }
+    };
+    let shown = file.display();
+    if let Err(error) = trusted_file::check_trusted(file, Owners::root_or_effective_user()) {
+        let fix = error.fix().unwrap_or_else(|| format!("put the HSM's PIN into {shown} for this account to read"));
+        return Finding::fail(check, error.to_string()).fix(fix);
+    }
+    if let Err(error) = identity::hsm_pin(source, environment) {
+        return Finding::fail(check, error).fix(format!("put the HSM's PIN into {shown}"));
+    }
+    let mode = fs::metadata(file).map_or(0, |metadata| metadata.mode() & 0o7777);
+    if mode & 0o004 == 0 {
+        Finding::ok(check, format!("in `{shown}`, mode {mode:04o}"))
+    } else {
+        Finding::warn(check, format!("everybody may read `{shown}` (mode {mode:04o})")).fix(format!("chmod o= {shown}"))
+    }
+}
+
+/// A folder whose content proves itself, or is only counts; this account must be able to use it, strangers must not.
+fn folder_of(key: &str, folder: &Path) -> Finding {
+    let check = format!("folder `{key}`");
+    let shown = folder.display();
+    let metadata = match fs::metadata(folder) {
+        Ok(metadata) => metadata,
+        Err(error) => {
+            return Finding::fail(check, format!("`{shown}`: {error}")).fix(format!("install -d -m 2770 {shown}"));
+        }
+    };
+    if !metadata.is_dir() {
+        return Finding::fail(check, format!("`{shown}` is not a folder"))
+            .fix(format!("correct `{key}` in the configuration"));
+    }
+    if metadata.mode() & 0o002 != 0 {
+        let seen = format!("everybody may write `{shown}` (mode {:04o})", metadata.mode() & 0o7777);
+        return Finding::fail(check, seen).fix(format!("chmod o-w {shown}"));
+    }
+    let (wanted, word) = if key == "grants" {
+        (AccessFlags::R_OK | AccessFlags::X_OK, "read")
+    } else {
+        (AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK, "write")
+    };
+    match access(folder, wanted) {
+        Ok(()) => Finding::ok(check, format!("`{shown}`, mode {:04o}", metadata.mode() & 0o7777)),
+        Err(error) => {
+            let seen = format!("this account may not {word} `{shown}`: {}", error.desc());
+            Finding::fail(check, seen).fix(format!("add this account to group {} of {shown}", metadata.gid()))
+        }
+    }
+}

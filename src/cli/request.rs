@@ -1,0 +1,183 @@
+//! `signgate request`: asks for signatures that need approval. Asking for the same thing again is the same request.
+//!
+//! Prints the id alone on stdout, so that scripts can use it. Read next: `approve.rs`.
+
+use super::{
+    desk,
+    situation::{Place, Situation},
+    ui::{self, Exit, Failure},
+    whoami,
+};
+use signgate_pkcs11::{
+    policy::{self, Kind, PrincipalId, Scope, ScopeDigest, Statement, Terms, algorithm::Hash},
+    policy_cache::request_files,
+    trust::approval::GrantFile,
+};
+use std::path::PathBuf;
+
+/// Arguments of `signgate request`.
+#[derive(clap::Args, Debug)]
+pub struct Arguments {
+    /// The signer
+    signer: String,
+    #[command(flatten)]
+    wish: Wish,
+    /// Who is to sign, if not you
+    #[arg(long = "for", value_name = "NAME")]
+    grantee: Option<String>,
+    /// For an emergency: one signature, a scope, at most a day; recorded as such
+    #[arg(long)]
+    break_glass: bool,
+    /// Write the request to this file instead of the requests folder
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Ask as the owner of this PIN; better `env:NAME` or `file:PATH` than a token
+    #[arg(long)]
+    pin: Option<String>,
+}
+
+/// What is asked for.
+#[derive(clap::Args, Debug)]
+pub struct Wish {
+    /// How many signatures; without it, as many as the policy allows
+    #[arg(long, value_name = "N")]
+    signings: Option<u64>,
+    /// For how long after the last approval: `4h`, `30m`; without it, as long as the policy allows
+    #[arg(long, value_name = "DURATION", value_parser = policy::seconds)]
+    window: Option<u64>,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    justification: String,
+    /// Only on this host
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
+    /// Only by this user of the operating system
+    #[arg(long, value_name = "NAME")]
+    os_user: Option<String>,
+    /// Only by this program
+    #[arg(long, value_name = "PATH")]
+    application: Option<String>,
+    /// Only by a program with this SHA-256
+    #[arg(long, value_name = "HEX")]
+    application_sha256: Option<String>,
+    /// Only this digest, `sha256:HEX`, or `sha256:HEX*3` for three times; may be given again
+    #[arg(long = "digest", value_name = "HASH:HEX", value_parser = digest)]
+    digests: Vec<ScopeDigest>,
+}
+
+impl Wish {
+    /// The statement that this asks for.
+    pub fn statement(
+        &self,
+        situation: &Situation,
+        signer: &str,
+        kind: Kind,
+        requester: PrincipalId,
+        grantee: &str,
+    ) -> Result<Statement, Failure> {
+        let policy = situation.policy();
+        let unknown = |what: &str, name: &str| {
+            Failure::denied(format!("the policy `{}` has no {what} `{}`", policy.id(), name.escape_debug()))
+        };
+        let signer = policy.signer(signer).ok_or_else(|| unknown("signer", signer))?;
+        let grantee = policy.principal(grantee).ok_or_else(|| unknown("user", grantee))?;
+        let scope = Scope {
+            application: self.application.clone(),
+            application_sha256: self.application_sha256.as_deref().map(str::to_ascii_lowercase),
+            command_line: None,
+            digests: self.digests.clone(),
+            hostname: self.host.clone(),
+            os_user: self.os_user.clone(),
+        };
+        let terms = Terms {
+            kind,
+            requester,
+            grantee,
+            justification: self.justification.clone(),
+            signings: self.signings,
+            window: self.window,
+            scope,
+            store_id: desk::store_id(&situation.config)?,
+            repeat_of: None,
+            now: desk::this_second(situation.now),
+        };
+        signer.request(terms).map_err(Failure::denied)
+    }
+}
+
+/// Writes the request, or finds the one that asks for the same; prints its id.
+pub fn run(arguments: &Arguments, place: &Place) -> Result<Exit, Failure> {
+    let situation = Situation::find(place)?;
+    let identified = match &arguments.pin {
+        Some(pin) => Some(situation.log_in(pin)?),
+        None => situation.ambient(),
+    };
+    let requester = identified.ok_or_else(|| {
+        Failure::denied(whoami::nobody(&situation))
+            .next("give a service token as --pin, or have the policy name this os_user")
+    })?;
+    let name = situation.policy().principal_name(requester.id);
+    let grantee = arguments.grantee.as_deref().unwrap_or(name);
+    let kind = if arguments.break_glass { Kind::BreakGlass } else { Kind::Request };
+    let statement = arguments.wish.statement(&situation, &arguments.signer, kind, requester.id, grantee)?;
+    let wanted = statement.id();
+    let (id, statement) = match &arguments.out {
+        Some(out) => {
+            let written = request_files::replace(out, &GrantFile::new(statement.clone()).write());
+            written.map_err(|error| Failure::new(format!("`{}`: {error}", out.display())))?;
+            (wanted, statement)
+        }
+        None => {
+            let folder = desk::requests_folder(&situation.config)?;
+            match request_files::find_same(folder, &statement, situation.now) {
+                Some(same) => (same.statement.id(), same.statement),
+                None => {
+                    desk::save(folder, &GrantFile::new(statement.clone()))?;
+                    (wanted, statement)
+                }
+            }
+        }
+    };
+    if id != wanted {
+        ui::note("the same is asked for already");
+    }
+    let id = id.short_id();
+    ui::print(&format!("{id}\n"))?;
+    ui::note(desk::described(&statement).trim_end());
+    ui::note(&format!("next: signgate approve {id}, by an approver"));
+    Ok(Exit::Done)
+}
+
+/// `sha256:HEX`, perhaps with `*N`.
+fn digest(text: &str) -> Result<ScopeDigest, String> {
+    let wrong = || "expected `sha256:HEX` or `sha256:HEX*N`".to_owned();
+    let (name, rest) = text.split_once(':').ok_or_else(wrong)?;
+    let (value, uses) = match rest.split_once('*') {
+        Some((value, uses)) => (value, uses.parse().ok().filter(|uses| *uses > 0).ok_or_else(wrong)?),
+        None => (rest, 1),
+    };
+    let hash = Hash::from_name(name).ok_or_else(|| format!("`{name}` is no hash; use sha256, sha384 or sha512"))?;
+    let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(value.as_bytes()).map_err(|_| wrong())?;
+    if bytes.len() != hash.length() {
+        return Err(format!("a {hash} value has {} hexadecimal digits", hash.length() * 2));
+    }
+    Ok(ScopeDigest { hash, uses, value: data_encoding::HEXLOWER.encode(&bytes) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_names_its_hash_and_perhaps_how_often() {
+        let hex = "AB".repeat(32);
+        let once = digest(&format!("sha256:{hex}")).unwrap();
+        assert_eq!((once.hash, once.uses, once.value), (Hash::Sha256, 1, "ab".repeat(32)));
+        assert_eq!(digest(&format!("sha256:{hex}*3")).unwrap().uses, 3);
+        for text in
+            ["", "sha256", "sha256:", "sha256:ab", "md5:ab", &format!("sha256:{hex}*0"), &format!("sha512:{hex}")]
+        {
+            assert!(digest(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What a command finds: configuration, policy, grants, counts, who is asking, what time it is. The same that the module
+//! finds when a tool loads it here, by the same code, so that no command can say something else than the module does.
+//! Looks only: neither the policy's memory nor a count changes.
+
+use super::ui::Failure;
+use jiff::Timestamp;
+use signgate_pkcs11::{
+    config::{Config, ConfigError, Environment, Mode},
+    gate::record::{LedgerCounts, ledger_denial},
+    identity::{self, Indirect},
+    ledger::{self, Ledger, LedgerError},
+    policy::{
+        Attempt, Caller, Decision, Digest, Explanation, GrantSet, Identified, IdentitySource, NoTrace, Policy,
+        algorithm::{Hash, Mechanism},
+        decide, explain,
+    },
+    policy_cache::{Loaded, PolicyCache},
+};
+use std::{path::PathBuf, sync::Arc};
+
+/// Where the configuration is to be looked for.
+pub struct Place {
+    file: Option<PathBuf>,
+}
+
+impl Place {
+    /// A file that the user named, or the usual places.
+    pub fn new(file: Option<PathBuf>) -> Place {
+        Place { file }
+    }
+
+    /// The configuration there.
+    pub fn configuration(&self, environment: &Environment) -> Result<Config, ConfigError> {
+        match &self.file {
+            // What a person types is relative to where he stands.
+            Some(file) => Config::load(&std::path::absolute(file).unwrap_or_else(|_| file.clone())),
+            None => Config::find(environment),
+        }
+    }
+
+    /// Whether the user named it.
+    pub fn is_named(&self) -> bool {
+        self.file.is_some()
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Failure {
+        let next = error.next.clone();
+        Failure::undecided(error).next(next)
+    }
+}
+
+/// All that a question about signatures is asked of.
+pub struct Situation {
+    pub config: Config,
+    pub environment: Environment,
+    pub loaded: Arc<Loaded>,
+    pub ledger: Box<dyn Ledger>,
+    pub caller: Caller,
+    /// What is to be signed, where somebody has said it.
+    pub digest: Option<(Hash, Vec<u8>)>,
+    pub now: Timestamp,
+}
+
+impl Situation {
+    /// Reads configuration, policy and grants.
+    pub fn find(place: &Place) -> Result<Situation, Failure> {
+        let environment = Environment::from_process();
+        let config = place.configuration(&environment)?;
+        let now = Timestamp::now();
+        let loaded = PolicyCache::for_looking(&config).fresh(now).map_err(|unusable| {
+            let denial = unusable.denial();
+            Failure::undecided(format!("{}: {}", denial.reason, denial.detail)).next(denial.next)
+        })?;
+        Ok(Situation::with(config, environment, loaded, now))
+    }
+
+    /// With what was read already.
+    pub fn with(config: Config, environment: Environment, loaded: Arc<Loaded>, now: Timestamp) -> Situation {
+        let ledger = ledger::of_config(&config);
+        Situation { config, environment, loaded, ledger, caller: this_user(), digest: None, now }
+    }
+
+    pub fn policy(&self) -> &Policy {
+        &self.loaded.policy
+    }
+
+    pub fn grants(&self) -> &GrantSet {
+        &self.loaded.grants
+    }
+
+    /// The counts of the grants. Ask for its failure afterwards: a count that can not be read reads as spent.
+    pub fn counts(&self) -> LedgerCounts<'_> {
+        LedgerCounts::new(&*self.ledger)
+    }
+
+    /// What the module would answer: the policy's decision, then whether the ledger would take the reservation.
+    pub fn decide(&self, attempt: &Attempt<'_>) -> Decision {
+        let counts = self.counts();
+        let decision = decide(self.policy(), attempt, self.grants(), &counts, &mut NoTrace);
+        match self.ledger_refusal(&decision, counts) {
+            Some(error) => Decision::Deny(ledger_denial(&error)),
+            None => decision,
+        }
+    }
+
+    /// The same, told in full.
+    pub fn explain(&self, attempt: &Attempt<'_>) -> Explanation {
+        let counts = self.counts();
+        let explanation = explain(self.policy(), attempt, self.grants(), &counts);
+        match self.ledger_refusal(&explanation.decision, counts) {
+            Some(error) => explanation.refused_by_ledger(ledger_denial(&error)),
+            None => explanation,
+        }
+    }
+
+    fn ledger_refusal(&self, decision: &Decision, counts: LedgerCounts<'_>) -> Option<LedgerError> {
+        match (decision, counts.into_failure()) {
+            (_, Some(error)) => Some(error),
+            (Decision::Permit(_), None) => usable(&*self.ledger).err(),
+            (Decision::Deny(_), None) => None,
+        }
+    }
+
+    /// A signature that somebody might ask for here.
+    pub fn attempt<'a>(&'a self, principal: Option<Identified>, signer: &'a str, mechanism: Mechanism) -> Attempt<'a> {
+        let store_id = self.config.store_id.as_deref();
+        let digest = self.digest.as_ref().map(|(hash, value)| Digest { hash: *hash, value });
+        Attempt { principal, signer, mechanism, digest, caller: &self.caller, store_id, now: self.now }
+    }
+
+    /// Who the caller is before any login.
+    pub fn ambient(&self) -> Option<Identified> {
+        let os_user = self.caller.os_user.as_deref();
+        identity::ambient(self.policy(), &self.config.identity_sources, &self.environment, os_user, self.now)
+    }
+
+    /// Who the caller is with this PIN.
+    pub fn log_in(&self, pin: &str) -> Result<Identified, Failure> {
+        let indirect = match self.config.mode {
+            Mode::Advisory => Indirect::Allowed(&self.environment),
+            Mode::Enforced => Indirect::Refused,
+        };
+        identity::credential(pin.as_bytes(), self.policy(), indirect, self.ambient(), self.now).map_err(|error| {
+            Failure::new(format!("the PIN identifies nobody: {error}"))
+                .next("give a service token, `env:NAME` or `file:PATH` as the PIN")
+        })
+    }
+
+    /// How somebody was identified, for a person.
+    pub fn how(&self, identified: &Identified) -> String {
+        match identified.source {
+            IdentitySource::OsUser => format!("os_user `{}`", self.caller.os_user.as_deref().unwrap_or("?")),
+            IdentitySource::ServiceToken { .. } => "service token".to_owned(),
+        }
+    }
+}
+
+/// Which ledger it is.
+///
+/// # Errors
+/// It would take no reservation now: it can not be used, is another one, or has seen a later time.
+pub fn usable(ledger: &dyn Ledger) -> Result<String, LedgerError> {
+    let store_id = ledger.store_id()?;
+    let (trusted, now) = (ledger.trusted_time()?, Timestamp::now());
+    if trusted.duration_since(now) > ledger::CLOCK_TOLERANCE {
+        return Err(LedgerError::ClockTurnedBack { now, trusted });
+    }
+    Ok(store_id)
+}
+
+/// This user on this host. The command line and program of a question are not those of a signature.
+fn this_user() -> Caller {
+    Caller { command_line: None, application: None, ..identity::caller() }
+}

@@ -1,0 +1,281 @@
+//! `signgate.toml`: where things lie on this machine, never what is allowed (that is the policy).
+//!
+//! The file is found by a fixed rule ([`Config::find`]), believed only if nobody but root or the effective user can
+//! write it, and read strictly: an unknown key or a wrong type refuses the whole file. Nothing here depends on the
+//! working folder. Read next: `config/trusted_file.rs`, then `identity/mod.rs`.
+
+mod document;
+mod environment;
+mod settings;
+mod sync;
+pub mod trusted_file;
+
+pub use document::DocumentError;
+pub use environment::{Environment, is_variable_name};
+pub use sync::{SyncConfig, SyncFormat, SyncSource};
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+};
+use trusted_file::{FileError, Owners, TrustedFile, read_with_owners};
+
+/// The configuration of the machine.
+pub const SYSTEM_FILE: &str = "/etc/signgate/signgate.toml";
+
+/// The environment variable that names a configuration where the machine has none, or allows it.
+pub const VARIABLE: &str = "SIGNGATE_CONFIG";
+
+/// In bytes; a real configuration has less than a hundredth.
+const LARGEST_FILE: u64 = 1024 * 1024;
+
+/// The configuration of this process.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Whose process the gate runs in.
+    pub mode: Mode,
+    /// The socket the gate is reached at, in enforced mode; a peer counts only on this one.
+    pub listen: Option<PathBuf>,
+    /// The HSM's PKCS#11 module.
+    pub backend_module: PathBuf,
+    /// The HSM's tokens, by the names the policy uses. Not empty.
+    pub tokens: BTreeMap<String, TokenConfig>,
+    /// The policy bundle.
+    pub policy: PathBuf,
+    /// SHA-256 of the first `root.json` of the policy's trust metadata.
+    pub trust_root: Option<[u8; 32]>,
+    /// Folder of issued grants.
+    pub grants: Option<PathBuf>,
+    /// Folder of requests for approval.
+    pub requests: Option<PathBuf>,
+    /// Folder of the ledger and the audit log.
+    pub state: Option<PathBuf>,
+    /// The ledger that must be there; set by setup.
+    pub store_id: Option<String>,
+    /// What counts as evidence of who is calling, best first. Not empty.
+    pub identity_sources: Vec<Source>,
+    /// Which signatures are verified before they are released.
+    pub verify: Verify,
+    /// What a power cut may cost.
+    pub audit_durability: Durability,
+    /// Whether signers whose members log in are listed before anybody has logged in.
+    pub list_before_login: bool,
+    /// A file for one line per decision.
+    pub log: Option<PathBuf>,
+    /// Where the policy is fetched from.
+    pub sync: Option<SyncConfig>,
+    /// The file all this was read from.
+    pub file: PathBuf,
+    /// The caller chose this configuration himself: no trust in it beyond the caller's own.
+    pub self_configured: bool,
+}
+
+/// Whose process the gate runs in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// In the caller's: stops mistakes and misuse, not hostile code of the same account.
+    Advisory,
+    /// In one of another account, behind p11-kit.
+    Enforced,
+}
+
+impl Mode {
+    /// As it is written in the configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Advisory => "advisory",
+            Mode::Enforced => "enforced",
+        }
+    }
+}
+
+/// One token of the HSM.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TokenConfig {
+    /// How it is found among the slots of the module.
+    pub select: TokenSelector,
+    /// Where its user PIN is.
+    pub pin: PinSource,
+}
+
+/// How a token is found among the slots of the module. Both fields of `CK_TOKEN_INFO` are blank-padded there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TokenSelector {
+    /// Its label, at most 32 bytes.
+    Label(String),
+    /// Its serial number, at most 16 bytes.
+    Serial(String),
+}
+
+/// Where a token's user PIN is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PinSource {
+    /// In a file; a line end after it does not count.
+    File(PathBuf),
+    /// In an environment variable of the caller; advisory mode only.
+    Env(String),
+}
+
+impl fmt::Display for TokenSelector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TokenSelector::Label(label) => write!(f, "label `{label}`"),
+            TokenSelector::Serial(serial) => write!(f, "serial number `{serial}`"),
+        }
+    }
+}
+
+impl fmt::Display for PinSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PinSource::File(path) => write!(f, "the file `{}`", path.display()),
+            PinSource::Env(name) => write!(f, "the environment variable `{name}`"),
+        }
+    }
+}
+
+/// One kind of evidence of who is calling.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Source {
+    /// A service token, given as PIN or in the environment.
+    ServiceToken,
+    /// The operating system's word: the effective user, in enforced mode the peer.
+    OsUser,
+}
+
+/// Which signatures are verified before they are released.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verify {
+    /// Each one.
+    Always,
+    /// The first per key, backing session and handle.
+    First,
+}
+
+/// What a power cut may cost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Durability {
+    /// Nothing: each reservation is on the disk before the HSM is asked.
+    Full,
+    /// The last moments; nothing at a mere crash of the process.
+    Normal,
+}
+
+impl Config {
+    /// The configuration that counts for this process: [`SYSTEM_FILE`], unless that is absent or says
+    /// `allow_env_config = true`, and `SIGNGATE_CONFIG` names another. One that the caller owns counts only where
+    /// there is no system file, and is `self_configured`.
+    ///
+    /// # Errors
+    /// No configuration, one in reach of others, or one that does not say what it must.
+    pub fn find(environment: &Environment) -> Result<Config, ConfigError> {
+        find_at(Path::new(SYSTEM_FILE), environment)
+    }
+
+    /// The configuration in this file, as if `SIGNGATE_CONFIG` had named it where there is no system file.
+    ///
+    /// # Errors
+    /// As [`Config::find`].
+    pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        let owners = Owners::root_or_effective_user();
+        let (settings, file) = read_file(path, owners)?;
+        // Root who names a file himself is a caller, too.
+        let self_configured = !file.all_root || owners == Owners::RootOr(0);
+        Ok(Config { self_configured, ..settings.config })
+    }
+}
+
+/// [`Config::find`] with the place of the system file as a parameter.
+///
+/// # Errors
+/// As [`Config::find`].
+pub fn find_at(system: &Path, environment: &Environment) -> Result<Config, ConfigError> {
+    let chosen = environment.get(VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+    // A link that leads nowhere is not an absent file.
+    if system.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+        return match chosen {
+            Some(path) => Config::load(&path),
+            None => Err(ConfigError::none(system, environment)),
+        };
+    }
+    let (settings, file) = read_file(system, Owners::root_or_effective_user())?;
+    match chosen {
+        Some(path) if settings.allow_env_config => {
+            let (chosen, _) = read_file(&path, Owners::Root)?;
+            Ok(chosen.config)
+        }
+        Some(_) | None => {
+            // In enforced mode the effective user is the gate's account, not the caller.
+            let self_configured = !file.all_root && settings.config.mode == Mode::Advisory;
+            Ok(Config { self_configured, ..settings.config })
+        }
+    }
+}
+
+fn read_file(path: &Path, owners: Owners) -> Result<(settings::Settings, TrustedFile), ConfigError> {
+    let file = read_with_owners(path, LARGEST_FILE, owners).map_err(|error| ConfigError::unreadable(path, &error))?;
+    let text = std::str::from_utf8(&file.bytes).map_err(|error| ConfigError {
+        file: path.to_owned(),
+        place: None,
+        message: format!("not UTF-8 from byte {}", error.valid_up_to()),
+        next: "save the file as UTF-8".to_owned(),
+    })?;
+    let settings = settings::parse(text, path).map_err(|error| ConfigError::refused(path, error))?;
+    Ok((settings, file))
+}
+
+/// Why there is no configuration.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConfigError {
+    /// The file it is about.
+    pub file: PathBuf,
+    /// Line and column, both from 1.
+    pub place: Option<(usize, usize)>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub next: String,
+}
+
+impl ConfigError {
+    fn none(system: &Path, environment: &Environment) -> ConfigError {
+        let message = if environment.is_secure() {
+            "no configuration, and this program runs with more rights than its caller, so the environment does not count"
+        } else {
+            "no configuration"
+        };
+        ConfigError {
+            file: system.to_owned(),
+            place: None,
+            message: message.to_owned(),
+            next: format!("write {}, or set {VARIABLE} to the path of one", system.display()),
+        }
+    }
+
+    fn unreadable(path: &Path, error: &FileError) -> ConfigError {
+        let next = error.fix().unwrap_or_else(|| format!("check the path and the permissions of {}", path.display()));
+        ConfigError { file: path.to_owned(), place: None, message: error.to_string(), next }
+    }
+
+    fn refused(path: &Path, error: DocumentError) -> ConfigError {
+        let next = format!("correct line {} of {}", error.line, path.display());
+        ConfigError { file: path.to_owned(), place: Some((error.line, error.column)), message: error.message, next }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "configuration `{}`", self.file.display())?;
+        if let Some((line, column)) = self.place {
+            write!(f, ", line {line}, column {column}")?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests;

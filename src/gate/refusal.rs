@@ -1,0 +1,64 @@
+//! The one line a person gets to see when the gate refuses. It goes to stderr, never to stdout (openssl writes
+//! signatures there), and it never holds a secret or a control character. Tools repeat what was refused; the same
+//! refusal is said once. Read next: `record.rs`.
+
+use crate::{ledger::DecisionId, policy::Denial};
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use std::io::Write;
+
+/// A repetition within this time is the tool's retry, not the person's, in seconds.
+const RETRY_WINDOW: i64 = 2;
+/// No line is longer, in characters.
+const MOST: usize = 2000;
+
+/// Says refusals to the person at the tool.
+#[derive(Default)]
+pub struct Voice {
+    last: Mutex<Option<(String, Timestamp)>>,
+}
+
+impl Voice {
+    /// Says that a signature was refused.
+    pub fn refused(&self, denial: &Denial, signer: &str, by: &str, decision: DecisionId, now: Timestamp) {
+        let head = format!("DENIED {} signer={signer} by={by}:", denial.reason);
+        let line = format!("{head} {}. Next: {} [decision {decision}]", denial.detail, denial.next);
+        self.say(&head, &line, now);
+    }
+
+    /// Says anything else that stands between the caller and a signature.
+    pub fn trouble(&self, line: &str, now: Timestamp) {
+        self.say(line, line, now);
+    }
+
+    fn say(&self, what: &str, line: &str, now: Timestamp) {
+        let mut last = self.last.lock();
+        let is_retry = last.as_ref().is_some_and(|(said, at)| {
+            said == what && *at <= now && now.as_second().saturating_sub(at.as_second()) <= RETRY_WINDOW
+        });
+        if is_retry {
+            return;
+        }
+        *last = Some((what.to_owned(), now));
+        drop(last);
+        // One write, so that lines of several processes do not mix. A closed stderr is not worth failing for.
+        let _ = std::io::stderr().write_all(format!("signgate: {}\n", printable(line)).as_bytes());
+    }
+}
+
+/// The text without anything a terminal or a log would act on.
+fn printable(text: &str) -> String {
+    let harmless =
+        |c: char| !c.is_control() && !('\u{202a}'..='\u{202e}').contains(&c) && !('\u{2066}'..='\u{2069}').contains(&c);
+    text.chars().take(MOST).map(|c| if harmless(c) { c } else { '?' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        assert_eq!(printable("a\u{1b}[31m\nb\u{202e}\u{2066}"), "a?[31m?b??");
+    }
+}

@@ -1,0 +1,119 @@
+//! The module between C_Initialize and C_Finalize: configuration, policy, tokens, ledger, and what callers opened.
+//! Lock order: a slot's or a session's state, then nothing; no lock is held while the HSM or the ledger works.
+//! Read next: `view.rs` for what callers see, `sign.rs` for what they get.
+
+use super::{refusal::Voice, sessions::Sessions, sign::Proved, slots::Slots, token::Tokens, verify::Verifier};
+use crate::{
+    config::{Config, Environment, Mode, Source, Verify},
+    identity,
+    ledger::Ledger,
+    policy::{Caller, Identified, public_key::KeyId},
+    policy_cache::{Loaded, PolicyCache},
+};
+use jiff::Timestamp;
+use once_cell::sync::OnceCell;
+use parking_lot::Mutex;
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// The module's state.
+pub struct Gate {
+    pub(super) mode: Mode,
+    pub(super) self_configured: bool,
+    pub(super) list_before_login: bool,
+    pub(super) verify: Verify,
+    pub(super) store_id: Option<String>,
+    pub(super) requests: Option<PathBuf>,
+    pub(super) sources: Vec<Source>,
+    pub(super) environment: Environment,
+    /// The ambient principal, with the generation of the policy it was looked up in.
+    pub(super) ambient: Mutex<Option<(u64, Option<Identified>)>>,
+    pub(super) policy: PolicyCache,
+    pub(super) tokens: Box<dyn Tokens>,
+    pub(super) ledger: Box<dyn Ledger>,
+    pub(super) slots: Slots,
+    pub(super) sessions: Sessions,
+    pub(super) proved: Proved,
+    pub(super) verifiers: Mutex<HashMap<KeyId, Arc<Verifier>>>,
+    pub(super) voice: Voice,
+    pub(super) pid: u32,
+    /// How many decisions have been named, and the random start of their names.
+    pub(super) decisions: AtomicU64,
+    pub(super) seed: OnceCell<[u8; 16]>,
+    caller: OnceCell<Caller>,
+    hashed_caller: OnceCell<Caller>,
+    /// The generation of the policy whose notice was said.
+    noticed: AtomicU64,
+}
+
+impl Gate {
+    /// Ready to answer; reads nothing yet but what `config` says.
+    #[must_use]
+    pub fn new(config: &Config, environment: Environment, tokens: Box<dyn Tokens>, ledger: Box<dyn Ledger>) -> Gate {
+        Gate {
+            mode: config.mode,
+            self_configured: config.self_configured,
+            list_before_login: config.list_before_login,
+            verify: config.verify,
+            store_id: config.store_id.clone(),
+            requests: config.requests.clone(),
+            sources: config.identity_sources.clone(),
+            environment,
+            ambient: Mutex::new(None),
+            policy: PolicyCache::new(config),
+            tokens,
+            ledger,
+            slots: Slots::default(),
+            sessions: Sessions::default(),
+            proved: Proved::default(),
+            verifiers: Mutex::default(),
+            voice: Voice::default(),
+            pid: std::process::id(),
+            decisions: AtomicU64::new(0),
+            seed: OnceCell::new(),
+            caller: OnceCell::new(),
+            hashed_caller: OnceCell::new(),
+            noticed: AtomicU64::new(0),
+        }
+    }
+
+    /// The text of CK_INFO.libraryDescription: which mode, and who wrote the configuration.
+    #[must_use]
+    pub fn description(&self) -> &'static str {
+        match (self.mode, self.self_configured) {
+            (Mode::Advisory, false) => "signgate (advisory)",
+            (Mode::Advisory, true) => "signgate (advisory, self-conf)",
+            (Mode::Enforced, _) => "signgate (enforced)",
+        }
+    }
+
+    /// Closes the HSM's sessions. Nothing that happens later may call into the HSM.
+    pub fn finish(&self) {
+        self.tokens.finish();
+    }
+
+    /// The calling process, for scopes and records.
+    pub(super) fn caller(&self) -> &Caller {
+        self.caller.get_or_init(identity::caller)
+    }
+
+    /// The same with the hash of its executable, which costs reading it: only where a grant's scope names one.
+    pub(super) fn hashed_caller(&self) -> &Caller {
+        let hashed = || Caller { application_sha256: identity::executable_sha256(), ..self.caller().clone() };
+        self.hashed_caller.get_or_init(hashed)
+    }
+
+    /// Says once for each version of the policy what a person should know of it.
+    pub(super) fn say_notice(&self, loaded: &Loaded, now: Timestamp) {
+        let said = self.noticed.swap(loaded.generation, Ordering::Relaxed);
+        if let Some(notice) = loaded.notice.as_deref().filter(|_| said != loaded.generation) {
+            self.voice.trouble(notice, now);
+        }
+    }
+}

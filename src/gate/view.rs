@@ -1,0 +1,360 @@
+//! What a caller sees: slots, logins, objects. Everything comes from the policy; the HSM is not asked. What the
+//! caller may not see answers like what does not exist. Read next: `slots.rs`, `objects.rs`.
+
+use super::{
+    Error, Gate,
+    attribute::Answer,
+    objects::{Kind, Object},
+    slots::{Shown, Slot},
+};
+use crate::{
+    config::{Mode, Source},
+    identity::{self, Indirect, PinError},
+    policy::{Denial, Identified, IdentitySource, Policy, Reason, SignerRef, algorithm::Mechanism},
+    policy_cache::Loaded,
+};
+use jiff::Timestamp;
+use std::sync::Arc;
+
+/// Whether a session's state says that somebody is logged in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SessionView {
+    /// The slot's id.
+    pub slot: u64,
+    /// Opened for writing.
+    pub read_write: bool,
+    /// Somebody has logged in to the slot.
+    pub logged_in: bool,
+}
+
+impl Gate {
+    /// The ids of the slots the caller may see, having looked at the policy.
+    pub fn slot_ids(&self) -> Vec<u64> {
+        let now = Timestamp::now();
+        match self.policy.fresh(now) {
+            Ok(loaded) => {
+                self.say_notice(&loaded, now);
+                self.slots.grow(self.visible_signers(&loaded, now).into_iter());
+            }
+            Err(unusable) => self.voice.trouble(&unusable.line(), now),
+        }
+        self.slots.ids()
+    }
+
+    fn visible_signers<'p>(&self, loaded: &'p Loaded, now: Timestamp) -> Vec<SignerRef<'p>> {
+        let policy = &loaded.policy;
+        match self.ambient(loaded, now) {
+            Some(principal) => policy.signers().filter(|&signer| policy.may_see(principal.id, signer)).collect(),
+            None if self.list_before_login => policy.signers().filter(|signer| signer.listed_before_login()).collect(),
+            None => Vec::new(),
+        }
+    }
+
+    /// The slot with this id.
+    ///
+    /// # Errors
+    /// There is none that the caller was shown.
+    pub fn slot(&self, id: u64) -> Result<Arc<Slot>, Error> {
+        if let Ok(slot) = self.slots.get(id) {
+            return Ok(slot);
+        }
+        // Some callers address a slot they know without listing first.
+        self.slot_ids();
+        self.slots.get(id)
+    }
+
+    /// Whether a caller must log in before the slot's key shows.
+    pub fn login_required(&self) -> bool {
+        let now = Timestamp::now();
+        !self.policy.known(now).is_ok_and(|loaded| self.ambient(&loaded, now).is_some())
+    }
+
+    /// What the slot's key can be asked for.
+    #[must_use]
+    pub fn mechanisms(&self, slot: &Slot) -> Vec<(Mechanism, u32)> {
+        let Ok(loaded) = self.policy.known(Timestamp::now()) else { return Vec::new() };
+        let Some(signer) = loaded.policy.signer(&slot.signer) else { return Vec::new() };
+        let Ok(material) = signer.material() else { return Vec::new() };
+        let bits = material.public_key.bits();
+        Mechanism::ALL.iter().filter(|&&one| signer.allows(one)).map(|&one| (one, bits)).collect()
+    }
+
+    /// Opens a session. It never fails for policy or configuration: libp11 would hang for ever.
+    ///
+    /// # Errors
+    /// There is no such slot, or there are too many sessions.
+    pub fn open_session(&self, slot: u64, read_write: bool) -> Result<u64, Error> {
+        self.sessions.open(self.slot(slot)?, read_write)
+    }
+
+    /// Whether a session with this handle is open.
+    #[must_use]
+    pub fn has_session(&self, session: u64) -> bool {
+        self.sessions.get(session).is_ok()
+    }
+
+    /// Closes a session; with the last one of its slot the login ends (PKCS#11 3.1, section 5.6.2).
+    ///
+    /// # Errors
+    /// There is none with this handle.
+    pub fn close_session(&self, session: u64) -> Result<(), Error> {
+        if let Some(slot) = self.sessions.close(session)? {
+            let _ = slot.log_out();
+        }
+        Ok(())
+    }
+
+    /// Closes all sessions of a slot, and its login with them.
+    ///
+    /// # Errors
+    /// There is no such slot.
+    pub fn close_all_sessions(&self, slot: u64) -> Result<(), Error> {
+        let slot = self.slot(slot)?;
+        self.sessions.close_all(slot.id);
+        let _ = slot.log_out();
+        Ok(())
+    }
+
+    /// What C_GetSessionInfo tells.
+    ///
+    /// # Errors
+    /// There is no such session.
+    pub fn session_view(&self, session: u64) -> Result<SessionView, Error> {
+        let session = self.sessions.get(session)?;
+        let logged_in = session.slot.login().is_some();
+        Ok(SessionView { slot: session.slot.id, read_write: session.read_write, logged_in })
+    }
+
+    /// C_Login as CKU_USER: the PIN is a credential of a principal who may see this slot's signer.
+    ///
+    /// # Errors
+    /// Wrong, expired or disabled credential, somebody is logged in already, or no policy to judge by.
+    pub fn log_in(&self, session: u64, pin: &[u8]) -> Result<(), Error> {
+        let now = Timestamp::now();
+        let session = self.sessions.get(session)?;
+        if session.slot.login().is_some() {
+            return Err(Error::UserAlreadyLoggedIn);
+        }
+        let loaded = self.policy.fresh(now).map_err(|unusable| {
+            self.voice.trouble(&unusable.line(), now);
+            Error::FunctionFailed
+        })?;
+        let identified = self.prove(pin, &loaded, now)?;
+        self.check_membership(identified, &session.slot, &loaded.policy, now)?;
+        session.slot.log_in(identified.source)
+    }
+
+    /// Whose credential the PIN is. The forms `env:` and `file:` are followed in the caller's own process only.
+    fn prove(&self, pin: &[u8], loaded: &Loaded, now: Timestamp) -> Result<Identified, Error> {
+        let indirect = match self.mode {
+            Mode::Advisory => Indirect::Allowed(&self.environment),
+            Mode::Enforced => Indirect::Refused,
+        };
+        let ambient = self.ambient(loaded, now);
+        let identified =
+            identity::credential(pin, &loaded.policy, indirect, ambient, now).map_err(|error| match error {
+                PinError::Incorrect(_) => Error::PinIncorrect,
+                PinError::Expired => Error::PinExpired,
+                PinError::Disabled => Error::PinLocked,
+            })?;
+        match identified.source {
+            IdentitySource::ServiceToken { .. } if !self.sources.contains(&Source::ServiceToken) => {
+                Err(Error::PinIncorrect)
+            }
+            IdentitySource::ServiceToken { .. } | IdentitySource::OsUser => Ok(identified),
+        }
+    }
+
+    /// A good credential of somebody who may not see the signer reads as a wrong one; the line says what it is.
+    fn check_membership(
+        &self,
+        identified: Identified,
+        slot: &Slot,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let signer = policy.signer(&slot.signer).ok_or(Error::PinIncorrect)?;
+        if policy.may_see(identified.id, signer) {
+            return Ok(());
+        }
+        let name = policy.principal_name(identified.id);
+        let denial = Denial::new(Reason::NotMember, format_args!("`{name}` has no role on this signer"));
+        self.voice.refused(&denial, &slot.signer, name, self.decision_id(now), now);
+        Err(Error::PinIncorrect)
+    }
+
+    /// C_Login as CKU_CONTEXT_SPECIFIC: the gate logs in to the HSM itself, so there is nothing to do.
+    ///
+    /// # Errors
+    /// No signature has been started.
+    pub fn log_in_for_operation(&self, session: u64) -> Result<(), Error> {
+        let session = self.sessions.get(session)?;
+        let state = session.state.lock();
+        state.operation.as_ref().map(|_| ()).ok_or(Error::OperationNotInitialized)
+    }
+
+    /// C_Logout: ends the login and every operation of the slot.
+    ///
+    /// # Errors
+    /// Nobody is logged in.
+    pub fn log_out(&self, session: u64) -> Result<(), Error> {
+        let session = self.sessions.get(session)?;
+        session.slot.log_out()?;
+        for other in self.sessions.of_slot(session.slot.id) {
+            *other.state.lock() = super::sessions::SessionState::default();
+        }
+        Ok(())
+    }
+
+    /// Whether a signature has been started and not ended.
+    ///
+    /// # Errors
+    /// There is no such session.
+    pub fn is_signing(&self, session: u64) -> Result<bool, Error> {
+        Ok(self.sessions.get(session)?.state.lock().operation.is_some())
+    }
+
+    /// How many sessions are open on the slot, and how many of them for writing.
+    #[must_use]
+    pub fn session_counts(&self, slot: &Slot) -> (usize, usize) {
+        let sessions = self.sessions.of_slot(slot.id);
+        (sessions.len(), sessions.iter().filter(|session| session.read_write).count())
+    }
+
+    /// C_SessionCancel: forgets the signature that was started, or the search.
+    ///
+    /// # Errors
+    /// There is no such session.
+    pub fn cancel(&self, session: u64, sign: bool, search: bool) -> Result<(), Error> {
+        let session = self.sessions.get(session)?;
+        let mut state = session.state.lock();
+        if sign {
+            state.operation = None;
+        }
+        if search {
+            state.search = None;
+        }
+        Ok(())
+    }
+
+    /// Starts a search for the objects that have all these attributes.
+    ///
+    /// # Errors
+    /// A search is under way already.
+    pub fn find(&self, session: u64, template: &[(u64, Vec<u8>)]) -> Result<(), Error> {
+        let session = self.sessions.get(session)?;
+        if session.state.lock().search.is_some() {
+            return Err(Error::OperationActive);
+        }
+        // A search is how tools find out what there is: it sees the files as they lie there now.
+        let _ = self.policy.fresh(Timestamp::now());
+        let mut found = match self.objects(&session.slot) {
+            Some((shown, with_private)) => shown
+                .visible(with_private)
+                .filter(|(_, object)| {
+                    template
+                        .iter()
+                        .all(|(kind, wanted)| self.answer(&session.slot, object, *kind) == Answer::Value(wanted))
+                })
+                .map(|(handle, _)| handle)
+                .collect(),
+            None => Vec::new(),
+        };
+        found.reverse();
+        session.state.lock().search = Some(found);
+        Ok(())
+    }
+
+    /// The next handles of the search, at most `most`; none at its end.
+    ///
+    /// # Errors
+    /// No search is under way.
+    pub fn found(&self, session: u64, most: usize) -> Result<Vec<u64>, Error> {
+        let session = self.sessions.get(session)?;
+        let mut state = session.state.lock();
+        let rest = state.search.as_mut().ok_or(Error::OperationNotInitialized)?;
+        let keep = rest.len().saturating_sub(most);
+        Ok(rest.split_off(keep).into_iter().rev().collect())
+    }
+
+    /// Ends the search.
+    ///
+    /// # Errors
+    /// No search is under way.
+    pub fn end_search(&self, session: u64) -> Result<(), Error> {
+        let session = self.sessions.get(session)?;
+        let ended = session.state.lock().search.take();
+        ended.map(|_| ()).ok_or(Error::OperationNotInitialized)
+    }
+
+    /// Reads attributes of an object, each answer handed to `each` in the order asked.
+    ///
+    /// # Errors
+    /// There is no such object in this slot, or it does not show itself to this caller.
+    pub fn attributes(
+        &self,
+        session: u64,
+        object: u64,
+        kinds: &[u64],
+        each: &mut dyn FnMut(usize, Answer<'_>),
+    ) -> Result<(), Error> {
+        let session = self.sessions.get(session)?;
+        let (shown, with_private) = self.objects(&session.slot).ok_or(Error::ObjectHandleInvalid)?;
+        let object = shown.object(object, with_private)?;
+        for (position, kind) in kinds.iter().enumerate() {
+            each(position, self.answer(&session.slot, object, *kind));
+        }
+        Ok(())
+    }
+
+    /// The size of an object in bytes.
+    ///
+    /// # Errors
+    /// There is no such object in this slot, or it does not show itself to this caller.
+    pub fn object_size(&self, session: u64, object: u64) -> Result<usize, Error> {
+        let session = self.sessions.get(session)?;
+        let (shown, with_private) = self.objects(&session.slot).ok_or(Error::ObjectHandleInvalid)?;
+        shown.object(object, with_private).map(Object::size)
+    }
+
+    /// Whether this handle is the slot's private key. A key that was shown and has been taken away since is refused with
+    /// its reason, not denied to exist.
+    pub(super) fn check_private_key(&self, loaded: &Loaded, slot: &Slot, handle: u64) -> Result<(), Error> {
+        let shown = match loaded.policy.signer(&slot.signer) {
+            Some(signer) => slot.show(signer, loaded.generation),
+            None => slot.shown(),
+        };
+        let shown = shown.ok_or(Error::KeyHandleInvalid)?;
+        match shown.object(handle, true).map_err(|_| Error::KeyHandleInvalid)?.kind {
+            Kind::PrivateKey => Ok(()),
+            Kind::PublicKey | Kind::Certificate => Err(Error::KeyTypeInconsistent),
+        }
+    }
+
+    /// The slot's objects, and whether the private key is among those the caller may see.
+    fn objects(&self, slot: &Slot) -> Option<(Arc<Shown>, bool)> {
+        let now = Timestamp::now();
+        let Ok(loaded) = self.policy.known(now) else {
+            // Without a usable policy nothing new is shown, and the key stays away.
+            return slot.shown().map(|shown| (shown, false));
+        };
+        let Some(signer) = loaded.policy.signer(&slot.signer) else {
+            return slot.shown().map(|shown| (shown, false));
+        };
+        let shown = slot.show(signer, loaded.generation)?;
+        let principal = self.identify(slot, &loaded, now);
+        Some((shown, principal.is_some_and(|principal| loaded.policy.may_see(principal.id, signer))))
+    }
+
+    fn answer<'o>(&self, slot: &Slot, object: &'o Object, kind: u64) -> Answer<'o> {
+        object.attribute(kind, || self.may_ever_sign(slot))
+    }
+
+    /// CKA_SIGN: false for a role that can never sign, whatever is approved.
+    fn may_ever_sign(&self, slot: &Slot) -> bool {
+        let now = Timestamp::now();
+        let Ok(loaded) = self.policy.known(now) else { return false };
+        let (signer, principal) = (loaded.policy.signer(&slot.signer), self.identify(slot, &loaded, now));
+        signer.zip(principal).is_some_and(|(signer, principal)| signer.may_ever_sign(principal.id))
+    }
+}

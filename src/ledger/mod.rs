@@ -1,0 +1,138 @@
+//! Counts of grants and the records of what was asked: reserve, ask the HSM, settle. A reservation and its intent
+//! record are one durable transaction, made *before* the HSM is asked, so a crash can lose signatures of a grant but
+//! never add one. Nothing here decides who may sign, and the wall clock
+//! is an argument, never read.
+//! Read next: `rules.rs` (what a transaction does), `record.rs` (what is written), `sqlite.rs` (where).
+
+use crate::config::Config;
+use jiff::Timestamp;
+use std::time::Duration;
+
+mod create;
+mod decision_id;
+mod draft;
+mod error;
+mod folder;
+mod group;
+mod host_clock;
+mod intent;
+mod maintenance;
+mod memory;
+mod process;
+pub(crate) mod reading;
+mod record;
+mod rules;
+#[cfg(test)]
+pub(crate) mod sample;
+mod sqlite;
+mod sqlite_rows;
+mod steps;
+mod store;
+mod text;
+mod turnstile;
+
+pub use crate::{config::Durability, policy::GrantId};
+pub use create::{create, new_store_id};
+pub use decision_id::DecisionId;
+pub use error::LedgerError;
+pub use intent::{Act, Basis, Calling, Facts, GrantUse, Intent, Outcome, Policy, Principal, Refusal};
+pub use maintenance::adopt;
+pub(crate) use maintenance::{Moved, forget};
+pub use memory::MemoryLedger;
+pub use process::ProcessLedger;
+pub use record::{Ending, Kind, Mode, Record, RecordHash, Verdict};
+pub use rules::CLOCK_TOLERANCE;
+pub use sqlite::SqliteLedger;
+pub use steps::{Failpoint, Step};
+pub use store::{DATABASE, Settings};
+
+/// How long anything here waits for other threads and processes.
+pub(crate) const WAIT: Duration = Duration::from_secs(10);
+
+/// Counts and records behind the gate. All methods may be called from several threads at once; each waits at most
+/// about ten seconds for other threads and processes, then fails with [`LedgerError::Busy`].
+pub trait Ledger: Send + Sync {
+    /// Which ledger this is: the name that counted grants carry.
+    ///
+    /// # Errors
+    /// The ledger can not be read, or is not the configured one.
+    fn store_id(&self) -> Result<String, LedgerError>;
+
+    /// How many signatures of this grant are spent, reservations included; with [`GrantId::for_digest`], those over one
+    /// digest. 0 for a grant never used here.
+    ///
+    /// # Errors
+    /// The ledger can not be read, or is not the configured one.
+    fn used(&self, grant: &GrantId) -> Result<u64, LedgerError>;
+
+    /// How many signatures this signer spent in the sixty minutes before `now` (in whole minutes).
+    ///
+    /// # Errors
+    /// The ledger can not be read, or is not the configured one.
+    fn spent_last_hour(&self, signer: &str, now: Timestamp) -> Result<u64, LedgerError>;
+
+    /// The latest time the ledger ever saw; a clock behind it has been turned back.
+    ///
+    /// # Errors
+    /// The ledger can not be read, or is not the configured one.
+    fn trusted_time(&self) -> Result<Timestamp, LedgerError>;
+
+    /// Checks the counts and writes the intent, in one transaction that is durable when this returns. Only then may the
+    /// HSM be asked. A reservation that is dropped, or whose process dies, stays spent.
+    ///
+    /// # Errors
+    /// Nothing is spent on a count that is used up, a rate that is reached, a clock turned back or a wrong ledger.
+    /// After an error of the disk the count may be spent; the HSM must not be asked.
+    fn reserve(&self, intent: &Intent<'_>) -> Result<Reservation, LedgerError>;
+
+    /// Writes what came of a reservation. Does not wait for the disk, except for [`Outcome::VerifyFailed`]: an outcome
+    /// that is lost reads as spent. Gives the reservation back for [`Outcome::NotAsked`] only.
+    ///
+    /// # Errors
+    /// The outcome was not written. The signature may be released all the same: its intent is on the disk.
+    fn settle(&self, reservation: Reservation, outcome: &Outcome<'_>) -> Result<(), LedgerError>;
+
+    /// Records a refusal. Repeats of one principal, signer and reason within 60 seconds become one counted record.
+    ///
+    /// # Errors
+    /// The refusal was not written; it stays a refusal.
+    fn refuse(&self, refusal: &Refusal<'_>) -> Result<(), LedgerError>;
+
+    /// Records an act of administration, permitted or denied.
+    ///
+    /// # Errors
+    /// The act was not written and must not be done.
+    fn act(&self, act: &Act<'_>) -> Result<(), LedgerError>;
+}
+
+/// The ledger of a configuration: of its state folder, or of this process alone where it names no `store_id`. Touches nothing yet.
+#[must_use]
+pub fn of_config(config: &Config) -> Box<dyn Ledger> {
+    match Settings::from_config(config) {
+        Some(settings) => Box::new(SqliteLedger::new(settings)),
+        None => Box::new(ProcessLedger::new(config.store_id.clone())),
+    }
+}
+
+/// One signature's place, durable on the disk. Can be settled once; dropping it leaves it spent.
+#[must_use = "a reservation that is not settled stays spent and reads as a lost outcome"]
+#[derive(Debug, PartialEq)]
+pub struct Reservation {
+    reserved: draft::Reserved,
+    spent: draft::Spent,
+    outcome: Record,
+}
+
+impl Reservation {
+    /// Sequence number of the intent record.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.reserved.sequence
+    }
+
+    /// Signatures left on the grant after this one; none without a grant.
+    #[must_use]
+    pub fn remaining(&self) -> Option<u64> {
+        self.reserved.remaining
+    }
+}

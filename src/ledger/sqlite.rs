@@ -1,0 +1,230 @@
+//! The durable ledger of one host: SQLite behind a turnstile. Opened at the first use, not before; refuses to work in a
+//! forked child, where neither the connection nor the locks may be touched.
+//! Read next: `store.rs` (one transaction), `group.rs` (how threads share it).
+
+use super::{
+    Act, GrantId, Intent, Ledger, LedgerError, Outcome, Refusal, Reservation,
+    draft::{self, Answer, Job, Spent},
+    group::Group,
+    rules::{Rows, hour_before, minute},
+    sqlite_rows::SqliteRows,
+    steps::Failpoint,
+    store::{Access, DATABASE, Settings, Store, connect, place},
+};
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use rusqlite::Connection;
+use std::{path::PathBuf, process, time::Instant};
+
+/// Counts and records of this host.
+pub struct SqliteLedger {
+    settings: Settings,
+    owner: u32,
+    group: Group,
+    writer: Mutex<Writer>,
+    reader: Mutex<Option<(Connection, PathBuf)>>,
+    failpoint: Option<Failpoint>,
+}
+
+#[derive(Default)]
+struct Writer {
+    store: Option<Store>,
+    disk_failed: bool,
+}
+
+impl SqliteLedger {
+    /// The ledger of these settings. Touches nothing yet.
+    #[must_use]
+    pub fn new(settings: Settings) -> SqliteLedger {
+        SqliteLedger {
+            settings,
+            owner: process::id(),
+            group: Group::default(),
+            writer: Mutex::default(),
+            reader: Mutex::default(),
+            failpoint: None,
+        }
+    }
+
+    /// For tests: one that calls `failpoint` at each step of each transaction.
+    #[must_use]
+    pub fn with_failpoint(settings: Settings, failpoint: Failpoint) -> SqliteLedger {
+        let mut ledger = SqliteLedger::new(settings);
+        ledger.failpoint = Some(failpoint);
+        ledger
+    }
+
+    fn submit(&self, job: Job) -> Result<Answer, LedgerError> {
+        self.check_owner()?;
+        match self.group.submit(job, |deadline| self.lead(deadline))? {
+            Answer::Refused(error) => Err(error),
+            answer => Ok(answer),
+        }
+    }
+
+    /// Does what waits in the queue, as soon as the ledger is ours.
+    fn lead(&self, deadline: Instant) -> Result<(), LedgerError> {
+        let mut writer = self.writer.lock();
+        let store = self.open(&mut writer)?;
+        let pass = store.enter(deadline)?;
+        let batch = self.group.take();
+        let jobs: Vec<&Job> = batch.jobs().collect();
+        let result = store.run(&jobs);
+        let result = store.leave(pass).and(result);
+        match result {
+            Ok(answers) => batch.answer(answers),
+            Err(error) => {
+                // Whatever state the connection is in, the next job gets a new one.
+                writer.disk_failed |= matches!(error, LedgerError::Disk(_));
+                writer.store = None;
+                batch.fail(&error);
+            }
+        }
+        Ok(())
+    }
+
+    /// The open store; opens it, or opens it again if another file now lies at its path.
+    fn open<'w>(&self, writer: &'w mut Writer) -> Result<&'w mut Store, LedgerError> {
+        if !writer.store.as_ref().is_some_and(Store::is_in_place) {
+            writer.store = None;
+            let store = Store::open(&self.settings, self.failpoint.clone(), writer.disk_failed)?;
+            writer.disk_failed = false;
+            return Ok(writer.store.insert(store));
+        }
+        writer.store.as_mut().ok_or_else(|| LedgerError::Unusable("the ledger is not open".to_owned()))
+    }
+
+    /// Reads through the writer's connection where it is free, so that a short-lived tool opens one only; beside a
+    /// transaction that waits for the disk, through a second one.
+    fn read<T>(&self, work: impl Fn(&mut SqliteRows<'_>) -> Result<T, LedgerError>) -> Result<T, LedgerError> {
+        self.check_owner()?;
+        if let Some(mut writer) = self.writer.try_lock() {
+            return work(&mut self.open(&mut writer)?.rows());
+        }
+        let mut reader = self.reader.lock();
+        let (connection, path) = match reader.take() {
+            Some(open) => reader.insert(open),
+            None => {
+                let path = place(&self.settings)?.join(DATABASE);
+                let (connection, _) = connect(&path, &self.settings, Access::Read)?;
+                reader.insert((connection, path))
+            }
+        };
+        let result = work(&mut SqliteRows::new(connection, path));
+        if result.is_err() {
+            *reader = None;
+        }
+        result
+    }
+
+    fn check_owner(&self) -> Result<(), LedgerError> {
+        if self.owner == process::id() { Ok(()) } else { Err(LedgerError::Forked) }
+    }
+}
+
+impl Drop for SqliteLedger {
+    /// In a forked child the connections are the parent's: closing them there would break its locks, so they stay.
+    fn drop(&mut self) {
+        if self.owner != process::id() {
+            std::mem::forget(self.writer.get_mut().store.take());
+            std::mem::forget(self.reader.get_mut().take());
+        }
+    }
+}
+
+impl Ledger for SqliteLedger {
+    fn store_id(&self) -> Result<String, LedgerError> {
+        self.read(|rows| rows.store_id()?.ok_or_else(|| LedgerError::Damaged("it has no name".to_owned())))
+    }
+
+    fn used(&self, grant: &GrantId) -> Result<u64, LedgerError> {
+        self.read(|rows| rows.used(grant))
+    }
+
+    fn spent_last_hour(&self, signer: &str, now: Timestamp) -> Result<u64, LedgerError> {
+        self.read(|rows| rows.spent_since(signer, hour_before(minute(now))))
+    }
+
+    fn trusted_time(&self) -> Result<Timestamp, LedgerError> {
+        let tail = self.read(|rows| rows.tail())?;
+        tail.map(|tail| tail.trusted).ok_or_else(|| LedgerError::Damaged("it has no record".to_owned()))
+    }
+
+    fn reserve(&self, intent: &Intent<'_>) -> Result<Reservation, LedgerError> {
+        let reserve = draft::reserve(intent);
+        let outcome = draft::outcome_of(&reserve.record);
+        let spent = Spent { grant: reserve.grant.clone(), rated: reserve.rate_per_hour.is_some() };
+        match self.submit(Job::Reserve(reserve))? {
+            Answer::Reserved(reserved) => Ok(Reservation { reserved, spent, outcome }),
+            Answer::Refused(error) => Err(error),
+            Answer::Done => Err(LedgerError::Unusable("the ledger gave no reservation".to_owned())),
+        }
+    }
+
+    fn settle(&self, reservation: Reservation, outcome: &Outcome<'_>) -> Result<(), LedgerError> {
+        self.check_owner()?;
+        let job = Job::Settle(draft::settle(reservation, outcome));
+        if job.waits_for_disk() {
+            return self.submit(job).map(drop);
+        }
+        self.group.submit_unawaited(job, |deadline| self.lead(deadline))
+    }
+
+    fn refuse(&self, refusal: &Refusal<'_>) -> Result<(), LedgerError> {
+        self.submit(Job::Refuse(draft::refuse(refusal))).map(drop)
+    }
+
+    fn act(&self, act: &Act<'_>) -> Result<(), LedgerError> {
+        self.submit(Job::Append(draft::act(act))).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::Durability,
+        ledger::{Mode, create, sample},
+    };
+
+    fn settings(folder: &std::path::Path) -> Settings {
+        Settings {
+            folder: folder.join("state"),
+            store_id: Some("here".to_owned()),
+            durability: Durability::Full,
+            mode: Mode::Advisory,
+        }
+    }
+
+    #[test]
+    fn a_ledger_of_another_process_refuses_and_keeps_its_connection_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(folder.path());
+        create(&settings, sample::noon()).unwrap();
+        let mut ledger = SqliteLedger::new(settings.clone());
+        let reservation = ledger.reserve(&sample::intent(sample::noon(), 1, 5, "here")).unwrap();
+        // As a forked child sees it.
+        ledger.owner = ledger.owner.wrapping_add(1);
+        let intent = sample::intent(sample::noon(), 1, 5, "here");
+        assert_eq!(ledger.reserve(&intent).unwrap_err(), LedgerError::Forked);
+        assert_eq!(ledger.used(&GrantId::from_bytes([1; 32])).unwrap_err(), LedgerError::Forked);
+        let outcome = Outcome::NotAsked { code: 0, detail: "" };
+        assert_eq!(ledger.settle(reservation, &outcome).unwrap_err(), LedgerError::Forked);
+        let open_files = || std::fs::read_dir("/proc/self/fd").unwrap().filter_map(Result::ok);
+        let of_ledger = || {
+            let targets = open_files().filter_map(|entry| std::fs::read_link(entry.path()).ok());
+            targets.filter(|target| target.starts_with(&settings.folder)).count()
+        };
+        let before = of_ledger();
+        drop(ledger);
+        assert!(before > 0 && of_ledger() == before, "closing a file would drop the parent's locks on it");
+    }
+
+    #[test]
+    fn nothing_is_touched_before_the_first_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = SqliteLedger::new(settings(folder.path()));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert_eq!(ledger.store_id().unwrap_err().code(), "SG-WRONG-LEDGER");
+    }
+}

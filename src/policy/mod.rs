@@ -1,0 +1,68 @@
+//! What the policy means: who may sign what, with which mechanism, how often, until when.
+//! Pure: no IO, clock, environment, lock or FFI; the moment, the caller and the counts are arguments.
+//! Read next: `decide.rs`, the only place that can say Permit; `model.rs` for the words of the document.
+
+pub mod algorithm;
+pub mod public_key;
+pub mod slot_id;
+
+mod access;
+mod approver_key;
+mod certificate;
+mod decide;
+mod decision;
+mod diff;
+mod directory;
+mod entitlement;
+mod explain;
+#[cfg(test)]
+pub(crate) mod fixture;
+mod grant;
+mod index;
+mod lint;
+mod locate;
+mod model;
+mod parse;
+#[cfg(test)]
+mod properties;
+mod reason;
+mod request;
+mod resolve;
+mod revoke;
+mod schema;
+mod scope;
+mod signer_ref;
+mod value;
+
+pub use access::Role;
+pub use approver_key::ApproverKey;
+pub use certificate::{Certificate, Material};
+pub use decide::{Permit, decide};
+pub use decision::{
+    Attempt, Basis, Caller, Check, Counts, Decision, Denial, Digest, DigestCount, Identified, IdentitySource, NoTrace,
+    Outcome, Trace,
+};
+pub use diff::{Change, Effect, diff};
+pub use entitlement::{GrantLeft, OpenStep, Progress};
+pub use explain::{Explanation, Recording, Step, explain};
+pub use grant::{Approval, Grant, GrantId, GrantSet, Kind, Statement, previous_hash};
+pub use index::{ApprovalPolicy, CredentialState, Policy, PrincipalId, Standing};
+pub use lint::{Finding, LintContext, Severity, lint};
+pub use locate::Position;
+pub(crate) use locate::positions;
+pub use model::{Category, KeypairStatus, PrincipalKind, ScopeField, SignerStatus};
+pub use parse::{PolicyError, Problem};
+pub use reason::{Reason, ReasonClass};
+pub use request::Terms;
+pub use revoke::revoke_grant;
+pub use schema::schema;
+pub use scope::{Scope, ScopeDigest};
+pub use signer_ref::SignerRef;
+pub use value::{is_name, seconds};
+
+/// No policy document is larger, in bytes.
+pub const MAX_POLICY_SIZE: usize = 64 * 1024 * 1024;
+/// No policy document nests deeper.
+pub const MAX_NESTING: usize = 32;
+/// The value of the member `schema`.
+pub const SCHEMA_NAME: &str = "signgate.policy/1";

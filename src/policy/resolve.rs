@@ -1,0 +1,319 @@
+//! What names in a document stand for. Turns them into numbers and collects everything that does not fit: names of
+//! nothing, things named twice, groups inside themselves, values out of range. One misfit refuses the document.
+//! Read next: `index.rs`, the result.
+
+use super::{
+    SCHEMA_NAME, approver_key,
+    directory::Directory,
+    grant::GrantId,
+    index::{self, Policy, PrincipalId, Revoked, Standing},
+    locate,
+    model::{self, Document, PrincipalKind},
+    value::{Name, Object, nearest},
+};
+use std::collections::{HashMap, HashSet};
+
+mod groups;
+mod signers;
+
+/// More than these are not worth reading.
+const MAX_MISFITS: usize = 50;
+
+/// Something that does not fit, not yet placed on a line.
+#[derive(Debug)]
+pub(super) struct Misfit {
+    pub pointer: String,
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+/// Collects misfits. Places are made of path segments only when there is something to say.
+#[derive(Default)]
+struct Misfits(Vec<Misfit>);
+
+impl Misfits {
+    fn add(&mut self, path: &[&str], message: impl Into<String>, hint: Option<String>) {
+        if self.0.len() >= MAX_MISFITS {
+            return;
+        }
+        let mut pointer = String::new();
+        for segment in path {
+            locate::push(&mut pointer, segment);
+        }
+        self.0.push(Misfit { pointer, message: message.into(), hint });
+    }
+}
+
+pub(super) fn resolve(document: Document) -> Result<Policy, Vec<Misfit>> {
+    let Document { schema, id, users, groups, product_roles: Object(product_roles), keypairs, signers, revocations } =
+        document;
+    let mut misfits = Misfits::default();
+    if schema != SCHEMA_NAME {
+        let shown = schema.escape_debug();
+        misfits.add(&["schema"], format!("schema `{shown}` is not known"), Some(format!("write `{SCHEMA_NAME}`")));
+    }
+    let membership = groups::Membership::of(&users, &groups, &mut misfits);
+    let administration = Administration::of(&product_roles, &users, &groups, &mut misfits);
+    let mut people = People::default();
+    let users = users.map(|number, name, user| {
+        let of = membership.of_user(number);
+        people.enter(number, name, user, of, &administration, &mut misfits)
+    });
+    let mut groups = groups.map(|_, _, _| index::Group { has_credential: false });
+    for (_, _, user) in users.iter().filter(|(_, _, user)| user.has_credential) {
+        for number in &user.groups {
+            if let Some(group) = groups.get_mut(*number) {
+                group.has_credential = true;
+            }
+        }
+    }
+    let keypairs = keypairs.map(|_, name, keypair| keypair_of(name, keypair, &mut misfits));
+    let mut ids = HashSet::new();
+    let signers = signers.map(|_, name, signer| {
+        let context = signers::Context { users: &users, groups: &groups, keypairs: &keypairs };
+        context.signer(name, signer, &mut ids, &mut misfits)
+    });
+    let revoked = revoked_of(revocations, &keypairs, &mut misfits);
+    if !misfits.0.is_empty() {
+        return Err(misfits.0);
+    }
+    let mut by_name: Vec<(Name, u32)> = signers.iter().map(|(number, name, _)| (name.clone(), number)).collect();
+    by_name.sort_unstable();
+    Ok(Policy {
+        id,
+        standing: Standing::default(),
+        users,
+        groups,
+        keypairs,
+        signers,
+        signers_by_name: by_name.into_iter().map(|(_, number)| number).collect(),
+        os_users: people.os_users,
+        credentials: people.credentials,
+        key_holders: people.key_holders,
+        revoked,
+    })
+}
+
+/// What users bring with them that must be theirs alone.
+#[derive(Default)]
+struct People {
+    os_users: HashMap<Box<str>, u32>,
+    credentials: HashMap<[u8; 32], index::Credential>,
+    key_holders: HashMap<Box<[u8]>, u32>,
+}
+
+impl People {
+    fn enter(
+        &mut self,
+        number: u32,
+        name: &Name,
+        user: model::User,
+        groups: Box<[u32]>,
+        administration: &Administration,
+        misfits: &mut Misfits,
+    ) -> index::User {
+        if let Some(os_user) = &user.os_user {
+            let path = ["users", name, "os_user"];
+            if os_user.is_empty() || os_user.chars().any(char::is_control) {
+                misfits.add(&path, "not the name of an operating system user", None);
+            } else if self.os_users.insert(os_user.as_str().into(), number).is_some() {
+                misfits.add(&path, format!("`{os_user}` is the os_user of somebody else, too"), None);
+            }
+        }
+        for (position, Object(credential)) in user.credentials.iter().enumerate() {
+            let (expires, disabled) = (credential.expires.map(|date| date.0), credential.disabled);
+            let entry = index::Credential { user: number, expires, disabled };
+            if self.credentials.insert(credential.sha256.0, entry).is_some() {
+                let path = ["users", name, "credentials", &position.to_string()];
+                misfits.add(&path, "this service token is in the policy twice", Some("make a new one".to_owned()));
+            }
+        }
+        let approver_keys = self.approver_keys(number, name, &user, misfits);
+        let (product_admin, product_member) = administration.roles(number, &groups);
+        index::User {
+            id: PrincipalId::new(number, name),
+            kind: user.kind,
+            os_user: user.os_user.map(String::into_boxed_str),
+            has_credential: !user.credentials.is_empty(),
+            approver_keys,
+            policy_keys: user.policy_keys.into(),
+            disabled: user.disabled,
+            groups,
+            product_admin,
+            product_member,
+        }
+    }
+
+    fn approver_keys(
+        &mut self,
+        number: u32,
+        name: &Name,
+        user: &model::User,
+        misfits: &mut Misfits,
+    ) -> Box<[approver_key::ApproverKey]> {
+        if user.kind == PrincipalKind::ServiceUser && !user.approver_keys.is_empty() {
+            let hint = "give the key to a person".to_owned();
+            misfits.add(&["users", name, "approver_keys"], "a service user approves nothing", Some(hint));
+        }
+        let mut keys = Vec::with_capacity(user.approver_keys.len());
+        for (position, entry) in user.approver_keys.iter().enumerate() {
+            let position = position.to_string();
+            let path = ["users", name, "approver_keys", &position];
+            match approver_key::ApproverKey::from_line(&entry.line, entry.expires.map(|date| date.0)) {
+                Ok(key) => {
+                    if self.key_holders.insert(key.blob().into(), number).is_some() {
+                        misfits.add(
+                            &path,
+                            "this key is in the policy twice",
+                            Some("each key speaks for one person".to_owned()),
+                        );
+                    }
+                    keys.push(key);
+                }
+                Err(message) => misfits.add(&path, message, None),
+            }
+        }
+        keys.into()
+    }
+}
+
+/// Who has the product roles.
+struct Administration {
+    admin_users: HashSet<u32>,
+    admin_groups: HashSet<u32>,
+    member_users: HashSet<u32>,
+    member_groups: HashSet<u32>,
+}
+
+impl Administration {
+    fn of<U, G>(
+        roles: &model::ProductRoles,
+        users: &Directory<U>,
+        groups: &Directory<G>,
+        misfits: &mut Misfits,
+    ) -> Administration {
+        let mut split = |role: &str, entries: &[String]| {
+            let (mut of_users, mut of_groups) = (HashSet::new(), HashSet::new());
+            for (position, entry) in entries.iter().enumerate() {
+                match find(entry, users, groups) {
+                    Ok(Found::User(number)) => drop(of_users.insert(number)),
+                    Ok(Found::Group(number)) => drop(of_groups.insert(number)),
+                    Err((message, hint)) => {
+                        misfits.add(&["product_roles", role, &position.to_string()], message, hint);
+                    }
+                }
+            }
+            (of_users, of_groups)
+        };
+        let (admin_users, admin_groups) = split("product_admin", &roles.product_admin);
+        let (member_users, member_groups) = split("product_member", &roles.product_member);
+        Administration { admin_users, admin_groups, member_users, member_groups }
+    }
+
+    fn roles(&self, user: u32, groups: &[u32]) -> (bool, bool) {
+        let has = |users: &HashSet<u32>, of_groups: &HashSet<u32>| {
+            users.contains(&user) || groups.iter().any(|group| of_groups.contains(group))
+        };
+        (has(&self.admin_users, &self.admin_groups), has(&self.member_users, &self.member_groups))
+    }
+}
+
+enum Found {
+    User(u32),
+    Group(u32),
+}
+
+type Missing = (String, Option<String>);
+
+/// `user:alice`, `group:release`, or a bare name that only one of them has.
+fn find<U, G>(text: &str, users: &Directory<U>, groups: &Directory<G>) -> Result<Found, Missing> {
+    if let Some(name) = text.strip_prefix("user:") {
+        return users.number(name).map(Found::User).ok_or_else(|| missing("user", name, users));
+    }
+    if let Some(name) = text.strip_prefix("group:") {
+        return groups.number(name).map(Found::Group).ok_or_else(|| missing("group", name, groups));
+    }
+    match (users.number(text), groups.number(text)) {
+        (Some(number), None) => Ok(Found::User(number)),
+        (None, Some(number)) => Ok(Found::Group(number)),
+        (Some(_), Some(_)) => {
+            let hint = format!("write `user:{text}` or `group:{text}`");
+            Err((format!("`{text}` is both a user and a group"), Some(hint)))
+        }
+        (None, None) => {
+            let all = users.names().chain(groups.names());
+            let hint = nearest(text, all).map(|near| format!("did you mean `{near}`"));
+            Err((format!("there is no user or group `{}`", text.escape_debug()), hint))
+        }
+    }
+}
+
+fn missing<T>(kind: &str, name: &str, known: &Directory<T>) -> Missing {
+    let hint = nearest(name, known.names()).map(|near| format!("did you mean `{near}`"));
+    (format!("there is no {kind} `{}`", name.escape_debug()), hint)
+}
+
+fn keypair_of(name: &Name, keypair: model::Keypair, misfits: &mut Misfits) -> index::Keypair {
+    let lists = [
+        ("allowed_mechanisms", keypair.allowed_mechanisms.as_ref().map(Vec::len)),
+        ("allowed_digests", keypair.allowed_digests.as_ref().map(Vec::len)),
+        ("governed_by", keypair.governed_by.as_ref().map(Vec::len)),
+    ];
+    for (member, _) in lists.into_iter().filter(|(_, length)| *length == Some(0)) {
+        let hint = "name at least one, or leave the member out".to_owned();
+        misfits.add(&["keypairs", name, member], "an empty list", Some(hint));
+    }
+    index::Keypair {
+        public_key: keypair.public_key,
+        token: keypair.token,
+        cka_id: keypair.cka_id.map(|id| id.0),
+        status: keypair.status,
+        category: keypair.category,
+        allowed_mechanisms: keypair.allowed_mechanisms.map(Vec::into_boxed_slice),
+        allowed_digests: keypair.allowed_digests.map(Vec::into_boxed_slice),
+    }
+}
+
+fn revoked_of(
+    revocations: Vec<Object<model::Revocation>>,
+    keypairs: &Directory<index::Keypair>,
+    misfits: &mut Misfits,
+) -> Revoked {
+    let mut revoked = Revoked::default();
+    for (position, Object(revocation)) in revocations.into_iter().enumerate() {
+        let position = position.to_string();
+        match (revocation.grant, revocation.certificate, revocation.keypair) {
+            (Some(text), None, None) => {
+                if let Some(id) = GrantId::from_hex(&text) {
+                    revoked.grants.insert(id);
+                } else if let Some(start) = short_id(&text) {
+                    revoked.short_grants.insert(start);
+                } else {
+                    let message = format!("`{}` is not the id of a grant", text.escape_debug());
+                    let hint = "write all 64 hexadecimal digits, or `rq-` and the first 16".to_owned();
+                    misfits.add(&["revocations", &position, "grant"], message, Some(hint));
+                }
+            }
+            (None, Some(serial), None) => {
+                revoked.certificates.insert(super::certificate::without_leading_zeros(&serial.0).into());
+            }
+            (None, None, Some(name)) => match keypairs.number(&name) {
+                Some(number) => drop(revoked.keypairs.insert(number)),
+                None => {
+                    let (message, hint) = missing("key pair", &name, keypairs);
+                    misfits.add(&["revocations", &position, "keypair"], message, hint);
+                }
+            },
+            _ => {
+                let message = "a revocation is of one `grant`, `certificate` or `keypair`";
+                misfits.add(&["revocations", &position], message, Some("give exactly one".to_owned()));
+            }
+        }
+    }
+    revoked
+}
+
+fn short_id(text: &str) -> Option<[u8; 8]> {
+    let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(text.strip_prefix("rq-")?.as_bytes()).ok()?;
+    bytes.try_into().ok()
+}

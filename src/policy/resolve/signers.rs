@@ -1,0 +1,190 @@
+//! What a signer's words stand for: its key pair, its members, its approvers.
+//! Read next: `../index.rs`.
+
+use super::{Found, Misfits, Missing, find, missing};
+use crate::policy::{
+    access::{Role, Roles},
+    directory::Directory,
+    grant::MAX_COUNT,
+    index::{self, ApprovalPolicy, Approver, Step},
+    model::{self, PrincipalKind},
+    value::{Name, Object, nearest},
+};
+use once_cell::sync::OnceCell;
+use std::collections::{BTreeMap, HashSet};
+
+/// Longest name of a signer: it is a token label (CK_TOKEN_INFO.label, PKCS#11 3.1 section 3.2).
+const MAX_SIGNER_NAME: usize = 32;
+/// Largest slot id: SunPKCS11 takes no more than 31 bits.
+const MAX_SLOT_ID: u32 = i32::MAX.unsigned_abs();
+
+/// What signers refer to.
+pub(super) struct Context<'a> {
+    pub users: &'a Directory<index::User>,
+    pub groups: &'a Directory<index::Group>,
+    pub keypairs: &'a Directory<index::Keypair>,
+}
+
+impl Context<'_> {
+    pub fn signer(
+        &self,
+        name: &Name,
+        signer: model::Signer,
+        ids: &mut HashSet<u32>,
+        misfits: &mut Misfits,
+    ) -> index::Signer {
+        if name.len() > MAX_SIGNER_NAME {
+            let message = format!("a signer's name has at most {MAX_SIGNER_NAME} bytes, this has {}", name.len());
+            misfits.add(&["signers", name], message, Some("it is the token label that tools show".to_owned()));
+        }
+        let keypair = self.keypairs.number(&signer.keypair);
+        match keypair.and_then(|number| self.keypairs.get(number)) {
+            None => {
+                let (message, hint) = missing("key pair", &signer.keypair, self.keypairs);
+                misfits.add(&["signers", name, "keypair"], message, hint);
+            }
+            Some((_, keypair)) if keypair.public_key.is_none() && signer.certificate_chain.is_empty() => {
+                let message = format!("nothing says which key `{}` is", signer.keypair);
+                let hint = "give the key pair a `public_key`, or the signer a `certificate_chain`".to_owned();
+                misfits.add(&["signers", name, "keypair"], message, Some(hint));
+            }
+            Some(_) => {}
+        }
+        if let Some(id) = signer.id {
+            let path = ["signers", name, "id"];
+            if id > MAX_SLOT_ID {
+                misfits.add(&path, format!("slot id {id} is above {MAX_SLOT_ID}"), None);
+            } else if !ids.insert(id) {
+                misfits.add(&path, format!("slot id {id} is taken by another signer"), None);
+            }
+        }
+        let (users, groups) = self.members(name, signer.members, misfits);
+        let approval_policy = signer.approval_policy.map(|Object(rules)| self.approval_policy(name, rules, misfits));
+        index::Signer {
+            keypair: keypair.unwrap_or(u32::MAX),
+            id: signer.id,
+            status: signer.status,
+            certificate_chain: signer.certificate_chain.into(),
+            users,
+            groups,
+            approval_policy,
+            scope_digest: signer.scope_digest,
+            observe_only: signer.observe_only,
+            certificate_revoked: signer.certificate_revoked,
+            material: OnceCell::new(),
+        }
+    }
+
+    fn members(
+        &self,
+        signer: &Name,
+        members: Vec<Object<model::Member>>,
+        misfits: &mut Misfits,
+    ) -> (ByNumber, ByNumber) {
+        let (mut users, mut groups) = (BTreeMap::new(), BTreeMap::new());
+        for (position, Object(member)) in members.into_iter().enumerate() {
+            let roles = Roles::of(member.role);
+            let (word, found) = match (&member.user, &member.service_user, &member.group) {
+                (Some(name), None, None) => (Some("user"), self.user(name)),
+                (None, Some(name), None) => (Some("service_user"), self.service_user(name)),
+                (None, None, Some(name)) => (Some("group"), self.group(name)),
+                _ => {
+                    let message = "a member is one of `user`, `service_user` and `group`".to_owned();
+                    (None, Err((message, Some("give exactly one".to_owned()))))
+                }
+            };
+            match found {
+                Ok(Found::User(number)) => add_role(&mut users, number, roles),
+                Ok(Found::Group(number)) => add_role(&mut groups, number, roles),
+                Err((message, hint)) => {
+                    let position = position.to_string();
+                    let path: Vec<&str> =
+                        ["signers", &**signer, "members", &position].into_iter().chain(word).collect();
+                    misfits.add(&path, message, hint);
+                }
+            }
+        }
+        (users.into_iter().collect(), groups.into_iter().collect())
+    }
+
+    fn user(&self, name: &str) -> Result<Found, Missing> {
+        self.users.number(name).map(Found::User).ok_or_else(|| missing("user", name, self.users))
+    }
+
+    fn group(&self, name: &str) -> Result<Found, Missing> {
+        self.groups.number(name).map(Found::Group).ok_or_else(|| missing("group", name, self.groups))
+    }
+
+    fn service_user(&self, name: &str) -> Result<Found, Missing> {
+        let Some(number) = self.users.number(name) else { return Err(missing("service user", name, self.users)) };
+        match self.users.get(number).map(|(_, user)| user.kind) {
+            Some(PrincipalKind::ServiceUser) => Ok(Found::User(number)),
+            Some(PrincipalKind::User) | None => Err((
+                format!("`{name}` is not a service user"),
+                Some("write `user` instead of `service_user`".to_owned()),
+            )),
+        }
+    }
+
+    fn approval_policy(&self, signer: &Name, rules: model::ApprovalRules, misfits: &mut Misfits) -> ApprovalPolicy {
+        let path = ["signers", &**signer, "approval_policy"];
+        if rules.max_signings.is_some_and(|most| !(1..=MAX_COUNT).contains(&most)) {
+            misfits.add(&[&path[..], &["max_signings"]].concat(), format!("a count is 1 to {MAX_COUNT}"), None);
+        }
+        let mut steps = Vec::with_capacity(rules.steps.len());
+        for (position, Object(step)) in rules.steps.into_iter().enumerate() {
+            let position = position.to_string();
+            let path = [&path[..], &["steps", &position]].concat();
+            if step.required_approvals == 0 {
+                let hint = "ask for at least one approval, or leave the step out".to_owned();
+                misfits.add(&[&path[..], &["required_approvals"]].concat(), "a step that asks for nobody", Some(hint));
+            }
+            if step.approvers.is_empty() {
+                misfits.add(&[&path[..], &["approvers"]].concat(), "a step without approvers", None);
+            }
+            let mut approvers = Vec::with_capacity(step.approvers.len());
+            for (number, text) in step.approvers.iter().enumerate() {
+                match self.approver(text) {
+                    Ok(approver) => approvers.push(approver),
+                    Err((message, hint)) => {
+                        misfits.add(&[&path[..], &["approvers", &number.to_string()]].concat(), message, hint);
+                    }
+                }
+            }
+            steps.push(Step { approvers: approvers.into(), required_approvals: step.required_approvals });
+        }
+        ApprovalPolicy {
+            steps: steps.into(),
+            max_signings: rules.max_signings,
+            max_window: rules.max_window.map(|span| span.0),
+            exclude_scope_fields: rules.exclude_scope_fields.into(),
+        }
+    }
+
+    fn approver(&self, text: &str) -> Result<Approver, Missing> {
+        if let Some(name) = text.strip_prefix("role:") {
+            return match Role::from_name(name) {
+                Some(Role::Auditor) => Err(("auditors never approve".to_owned(), None)),
+                Some(role) => Ok(Approver::Role(role)),
+                None => {
+                    let hint = nearest(name, Role::ALL.iter().map(|role| role.name()));
+                    Err((
+                        format!("`{}` is not a role", name.escape_debug()),
+                        hint.map(|near| format!("did you mean `role:{near}`")),
+                    ))
+                }
+            };
+        }
+        match find(text, self.users, self.groups)? {
+            Found::User(number) => Ok(Approver::User(number)),
+            Found::Group(number) => Ok(Approver::Group(number)),
+        }
+    }
+}
+
+type ByNumber = Box<[(u32, Roles)]>;
+
+fn add_role(members: &mut BTreeMap<u32, Roles>, number: u32, roles: Roles) {
+    let entry = members.entry(number).or_default();
+    *entry = entry.union(roles);
+}

@@ -1,0 +1,97 @@
+//! What this host remembers of the bundles it has believed, in the state folder: the highest versions and the latest
+//! time (`trusted.json`), and the newest bundle that held (`good.bundle`). Written before anything is decided on a new
+//! bundle, replaced by a rename, guarded against other processes by a lock on the file's folder.
+//! A memory that can not be read is not an empty one. Read next: `../trust/state.rs`.
+
+use crate::{
+    config::trusted_file::{Owners, read_trusted},
+    trust::TrustedState,
+};
+use nix::fcntl::{Flock, FlockArg};
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+const STATE: &str = "trusted.json";
+const GOOD: &str = "good.bundle";
+/// The memory is a few hundred bytes; more is not ours.
+const MOST_STATE: u64 = 64 << 10;
+
+/// The state folder, as far as trust goes.
+pub struct Memory {
+    folder: PathBuf,
+}
+
+impl Memory {
+    /// Reads nothing yet.
+    #[must_use]
+    pub fn new(folder: &Path) -> Memory {
+        Memory { folder: folder.to_owned() }
+    }
+
+    /// What is remembered; nothing on a host that has never believed a bundle.
+    ///
+    /// # Errors
+    /// The memory is there and can not be read.
+    pub fn recall(&self) -> Result<TrustedState, String> {
+        let path = self.folder.join(STATE);
+        match read_trusted(&path, MOST_STATE, Owners::Anyone) {
+            Ok((bytes, _)) => TrustedState::from_bytes(&bytes).map_err(|error| format!("{}: {error}", path.display())),
+            Err(error) if error.is_missing() => Ok(TrustedState::default()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// The newest bundle that held, if there is one of at most `cap` bytes.
+    #[must_use]
+    pub fn good_bundle(&self, cap: u64) -> Option<Vec<u8>> {
+        read_trusted(&self.folder.join(GOOD), cap, Owners::Anyone).ok().map(|(bytes, _)| bytes)
+    }
+
+    /// Remembers durably. What another process has learned meanwhile is never forgotten: `advance` gets the memory as
+    /// it is under the lock, and gives what to keep.
+    ///
+    /// # Errors
+    /// The memory can not be written, or what `advance` answers.
+    pub fn remember(
+        &self,
+        bundle: &[u8],
+        advance: impl FnOnce(TrustedState) -> Result<TrustedState, String>,
+    ) -> Result<(), String> {
+        let _lock = self.lock().map_err(|error| self.unwritable(&error))?;
+        let state = advance(self.recall()?)?;
+        self.replace(GOOD, bundle)
+            .and_then(|()| self.replace(STATE, &state.to_bytes()))
+            .map_err(|error| self.unwritable(&error))
+    }
+
+    fn lock(&self) -> io::Result<Flock<File>> {
+        let folder = File::open(&self.folder)?;
+        Flock::lock(folder, FlockArg::LockExclusive).map_err(|(_, error)| error.into())
+    }
+
+    /// Writes beside, syncs, renames, syncs the folder. Group members of the folder may write as well, as in the ledger.
+    fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let beside = self.folder.join(format!(".{name}.{}", std::process::id()));
+        let written = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o660)
+            .open(&beside)
+            .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+            .and_then(|()| fs::rename(&beside, self.folder.join(name)))
+            .and_then(|()| File::open(&self.folder)?.sync_all());
+        if written.is_err() {
+            let _ = fs::remove_file(&beside);
+        }
+        written
+    }
+
+    fn unwritable(&self, error: &io::Error) -> String {
+        format!("the state folder `{}` can not be written: {error}", self.folder.display())
+    }
+}

@@ -15,18 +15,35 @@ use crate::{
 use cryptoki_sys as ck;
 use std::{
     io::Write,
-    ptr,
+    mem, ptr,
     sync::{
         Arc, RwLock,
         atomic::{AtomicPtr, Ordering},
     },
+    thread,
+    time::{Duration, Instant},
 };
+
+/// How long C_Finalize waits for calls of other threads to return, and C_Initialize for a C_Finalize. A bound, so that
+/// a hanging HSM can not stop the process for ever.
+const LAST_CALLS: Duration = Duration::from_secs(10);
+
+/// How often the two look. Polled, so that a signature pays nothing for an end that comes once.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// The state of one process. The lock is std's: unlike parking_lot's it has no memory shared between locks, which a
 /// fork could leave locked for ever in the child.
 struct Home {
     pid: u32,
-    gate: RwLock<Option<Current>>,
+    life: RwLock<Life>,
+}
+
+enum Life {
+    Absent,
+    Present(Current),
+    /// C_Finalize waits for the calls that are still inside: calling the HSM's C_Finalize under them would pull its
+    /// memory away from them.
+    Ending,
 }
 
 /// Set by the first C_Initialize of a process and never freed: a few bytes per process, and a reader needs no lock to
@@ -35,7 +52,10 @@ static HOME: AtomicPtr<Home> = AtomicPtr::new(ptr::null_mut());
 
 /// The module's state; none before C_Initialize, after C_Finalize, or in a forked child.
 pub(super) fn current() -> Option<Current> {
-    home()?.gate.read().ok()?.clone()
+    match &*home()?.life.read().ok()? {
+        Life::Present(gate) => Some(Arc::clone(gate)),
+        Life::Absent | Life::Ending => None,
+    }
 }
 
 fn home() -> Option<&'static Home> {
@@ -51,7 +71,7 @@ fn own_home() -> &'static Home {
             return home;
         }
         let seen = HOME.load(Ordering::Acquire);
-        let fresh = Box::into_raw(Box::new(Home { pid: std::process::id(), gate: RwLock::new(None) }));
+        let fresh = Box::into_raw(Box::new(Home { pid: std::process::id(), life: RwLock::new(Life::Absent) }));
         if HOME.compare_exchange(seen, fresh, Ordering::AcqRel, Ordering::Acquire).is_err() {
             // SAFETY: made above and not published, since another thread was faster.
             drop(unsafe { Box::from_raw(fresh) });
@@ -65,19 +85,33 @@ pub(super) unsafe extern "C" fn C_Initialize(arguments: ck::CK_VOID_PTR) -> ck::
         if let Err(error) = unsafe { check_arguments(arguments.cast()) } {
             return rv::of(Err(error));
         }
-        let Ok(mut gate) = own_home().gate.write() else { return ck::CKR_GENERAL_ERROR };
-        if gate.is_some() {
-            return ck::CKR_CRYPTOKI_ALREADY_INITIALIZED;
+        let begun = Instant::now();
+        loop {
+            match begin() {
+                Some(code) => return code,
+                None if begun.elapsed() < LAST_CALLS => thread::sleep(LOOK_AGAIN),
+                None => return ck::CKR_DEVICE_ERROR,
+            }
         }
-        match build() {
-            Ok(built) => {
-                *gate = Some(Arc::new(built));
-                ck::CKR_OK
-            }
-            Err(line) => {
-                let _ = std::io::stderr().write_all(format!("signgate: {line}\n").as_bytes());
-                ck::CKR_DEVICE_ERROR
-            }
+    })
+}
+
+/// The answer of C_Initialize; none while another thread's C_Finalize is at work.
+fn begin() -> Option<ck::CK_RV> {
+    let Ok(mut life) = own_home().life.write() else { return Some(ck::CKR_GENERAL_ERROR) };
+    match *life {
+        Life::Ending => return None,
+        Life::Present(_) => return Some(ck::CKR_CRYPTOKI_ALREADY_INITIALIZED),
+        Life::Absent => {}
+    }
+    Some(match build() {
+        Ok(built) => {
+            *life = Life::Present(Arc::new(built));
+            ck::CKR_OK
+        }
+        Err(line) => {
+            let _ = std::io::stderr().write_all(format!("signgate: {line}\n").as_bytes());
+            ck::CKR_DEVICE_ERROR
         }
     })
 }
@@ -115,15 +149,52 @@ pub(super) unsafe extern "C" fn C_Finalize(reserved: ck::CK_VOID_PTR) -> ck::CK_
         if !reserved.is_null() {
             return ck::CKR_ARGUMENTS_BAD;
         }
-        let taken = home().and_then(|home| home.gate.write().ok()?.take());
-        match taken {
+        let Some(home) = home() else { return ck::CKR_CRYPTOKI_NOT_INITIALIZED };
+        match home.end() {
             Some(gate) => {
-                gate.finish();
+                if let Some(gate) = last_one_out(gate) {
+                    gate.finish();
+                }
+                home.ended();
                 ck::CKR_OK
             }
             None => ck::CKR_CRYPTOKI_NOT_INITIALIZED,
         }
     })
+}
+
+impl Home {
+    /// From here on every call but C_Initialize is told that the module is not initialised.
+    fn end(&self) -> Option<Current> {
+        let mut life = self.life.write().ok()?;
+        match mem::replace(&mut *life, Life::Ending) {
+            Life::Present(gate) => Some(gate),
+            other @ (Life::Absent | Life::Ending) => {
+                *life = other;
+                None
+            }
+        }
+    }
+
+    fn ended(&self) {
+        if let Ok(mut life) = self.life.write() {
+            *life = Life::Absent;
+        }
+    }
+}
+
+/// The gate, once no call of another thread is inside it. None where one still is when the wait ends, in an HSM that
+/// hangs: then the HSM's module is left as it is.
+fn last_one_out(mut gate: Current) -> Option<Gate> {
+    let begun = Instant::now();
+    loop {
+        match Arc::try_unwrap(gate) {
+            Ok(gate) => return Some(gate),
+            Err(_) if begun.elapsed() >= LAST_CALLS => return None,
+            Err(held) => gate = held,
+        }
+        thread::sleep(LOOK_AGAIN);
+    }
 }
 
 pub(super) unsafe extern "C" fn C_GetInfo(info: ck::CK_INFO_PTR) -> ck::CK_RV {

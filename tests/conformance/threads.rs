@@ -252,7 +252,7 @@ fn of_many_threads_that_begin_one_wins_and_the_others_are_told() {
 fn an_end_under_signing_threads_ends_them_with_errors() {
     gate(here!(), folder, |child| {
         let module = begun(&child.module);
-        for _ in 0..10 {
+        for _ in 0..40 {
             let done = AtomicBool::new(false);
             thread::scope(|scope| {
                 for _ in 0..2 {

@@ -7,7 +7,7 @@ use super::{
     pointer::{read, write},
 };
 use crate::{
-    backend::Hsm,
+    backend::{Hsm, fork::Stamp},
     config::{Config, Environment},
     gate::{Error, Gate, rv},
     ledger,
@@ -34,7 +34,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// The state of one process. The lock is std's: unlike parking_lot's it has no memory shared between locks, which a
 /// fork could leave locked for ever in the child.
 struct Home {
-    pid: u32,
+    process: Stamp,
     life: RwLock<Life>,
 }
 
@@ -59,19 +59,24 @@ pub(super) fn current() -> Option<Current> {
 }
 
 fn home() -> Option<&'static Home> {
+    own(HOME.load(Ordering::Acquire))
+}
+
+/// This home, if it is of this process.
+fn own(home: *mut Home) -> Option<&'static Home> {
     // SAFETY: NULL or a Home that was leaked by `own_home`, so it lives as long as the process.
-    let home = unsafe { HOME.load(Ordering::Acquire).as_ref() }?;
-    (home.pid == std::process::id()).then_some(home)
+    let home = unsafe { home.as_ref() }?;
+    home.process.is_current().then_some(home)
 }
 
 /// This process's own home, made if need be. A child leaves its parent's behind, untouched.
 fn own_home() -> &'static Home {
     loop {
-        if let Some(home) = home() {
+        let seen = HOME.load(Ordering::Acquire);
+        if let Some(home) = own(seen) {
             return home;
         }
-        let seen = HOME.load(Ordering::Acquire);
-        let fresh = Box::into_raw(Box::new(Home { pid: std::process::id(), life: RwLock::new(Life::Absent) }));
+        let fresh = Box::into_raw(Box::new(Home { process: Stamp::take(), life: RwLock::new(Life::Absent) }));
         if HOME.compare_exchange(seen, fresh, Ordering::AcqRel, Ordering::Acquire).is_err() {
             // SAFETY: made above and not published, since another thread was faster.
             drop(unsafe { Box::from_raw(fresh) });

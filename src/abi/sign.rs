@@ -27,11 +27,8 @@ pub(super) unsafe extern "C" fn C_SignInit(
         if mechanism.is_null() {
             return end_operation(gate, session);
         }
-        if !gate.has_session(session) {
-            return Err(Error::SessionHandleInvalid);
-        }
         // SAFETY: PKCS#11 promises a CK_MECHANISM.
-        let requested = unsafe { requested(mechanism) }?;
+        let requested = unsafe { requested(mechanism) };
         gate.sign_init(session, requested, rv::wide(key))
     })
 }

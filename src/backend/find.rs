@@ -86,6 +86,14 @@ struct Candidate {
     hint: Hint,
 }
 
+/// What one search gave.
+#[derive(Default)]
+struct Found {
+    private: Vec<ck::CK_OBJECT_HANDLE>,
+    /// The public keys with the same CKA_ID, where the search has seen them.
+    public: Option<Vec<ck::CK_OBJECT_HANDLE>>,
+}
+
 /// Searches in one session.
 pub(super) struct Search<'a> {
     pub calls: &'a Calls,
@@ -99,14 +107,19 @@ impl Search<'_> {
         let mut silent: Vec<Candidate> = Vec::new();
         let mut others: Vec<ck::CK_OBJECT_HANDLE> = Vec::new();
         for by in [FoundBy::CkaId, FoundBy::Label, FoundBy::PublicKey] {
-            for handle in self.candidates(by, sought)? {
+            let found = self.candidates(by, sought)?;
+            for handle in found.private {
                 if others.contains(&handle) || silent.iter().any(|known| known.handle == handle) {
                     continue;
                 }
                 match self.claim(handle, sought.public_key)? {
                     Claim::Match => return self.finished(handle, by, Proof::Own),
                     Claim::Silent => {
-                        let hint = self.hint(handle, sought.public_key)?;
+                        let public = match &found.public {
+                            Some(public) => public,
+                            None => &self.public_beside(handle)?,
+                        };
+                        let hint = self.hint(public, sought.public_key)?;
                         silent.push(Candidate { handle, by, hint });
                     }
                     Claim::Other => others.push(handle),
@@ -129,19 +142,39 @@ impl Search<'_> {
         }
     }
 
-    fn candidates(&self, by: FoundBy, sought: &SoughtKey<'_>) -> Result<Vec<ck::CK_OBJECT_HANDLE>, Failure> {
-        match by {
-            FoundBy::CkaId => match sought.cka_id {
-                Some(id) => self.private_keys(ck::CKA_ID, id),
-                None => Ok(Vec::new()),
-            },
-            FoundBy::Label if sought.label.is_empty() => Ok(Vec::new()),
-            FoundBy::Label => self.private_keys(ck::CKA_LABEL, sought.label.as_bytes()),
+    fn candidates(&self, by: FoundBy, sought: &SoughtKey<'_>) -> Result<Found, Failure> {
+        let private = match by {
+            FoundBy::CkaId => return sought.cka_id.map_or_else(|| Ok(Found::default()), |id| self.with_id(id)),
+            FoundBy::Label if sought.label.is_empty() => Vec::new(),
+            FoundBy::Label => self.private_keys(ck::CKA_LABEL, sought.label.as_bytes())?,
             FoundBy::PublicKey => match sought.public_key.material() {
-                KeyMaterial::Rsa { modulus, .. } => self.private_keys(ck::CKA_MODULUS, modulus),
-                KeyMaterial::Ec { point, .. } => self.beside_public_point(point),
-                KeyMaterial::Ed25519 { point } => self.beside_public_point(point),
+                KeyMaterial::Rsa { modulus, .. } => self.private_keys(ck::CKA_MODULUS, modulus)?,
+                KeyMaterial::Ec { point, .. } => self.beside_public_point(point)?,
+                KeyMaterial::Ed25519 { point } => self.beside_public_point(point)?,
             },
+        };
+        Ok(Found { private, public: None })
+    }
+
+    /// Private and public keys in one search: on a token with thousands of objects a search is what takes the time.
+    fn with_id(&self, id: &[u8]) -> Result<Found, Failure> {
+        let (mut private, mut public) = (Vec::new(), Vec::new());
+        for handle in self.calls.find(self.session, &[(ck::CKA_ID, id)])? {
+            let class = self.attribute(handle, ck::CKA_CLASS)?;
+            if class.as_deref() == Some(&ck::CKO_PRIVATE_KEY.to_ne_bytes()) {
+                private.push(handle);
+            } else if class.as_deref() == Some(&ck::CKO_PUBLIC_KEY.to_ne_bytes()) {
+                public.push(handle);
+            }
+        }
+        Ok(Found { private, public: Some(public) })
+    }
+
+    /// Public key objects that share this private key's CKA_ID.
+    fn public_beside(&self, private: ck::CK_OBJECT_HANDLE) -> Result<Vec<ck::CK_OBJECT_HANDLE>, Failure> {
+        match self.attribute(private, ck::CKA_ID)?.filter(|id| !id.is_empty()) {
+            Some(id) => self.find(ck::CKO_PUBLIC_KEY, ck::CKA_ID, &id),
+            None => Ok(Vec::new()),
         }
     }
 
@@ -214,12 +247,9 @@ impl Search<'_> {
     }
 
     /// What public key objects with the same CKA_ID say. Only a hint: anybody with the PIN can write such objects.
-    fn hint(&self, private: ck::CK_OBJECT_HANDLE, key: &PublicKey) -> Result<Hint, Failure> {
-        let Some(id) = self.attribute(private, ck::CKA_ID)?.filter(|id| !id.is_empty()) else {
-            return Ok(Hint::NoObject);
-        };
+    fn hint(&self, public: &[ck::CK_OBJECT_HANDLE], key: &PublicKey) -> Result<Hint, Failure> {
         let mut hint = Hint::NoObject;
-        for object in self.find(ck::CKO_PUBLIC_KEY, ck::CKA_ID, &id)? {
+        for &object in public {
             let fits = match key.material() {
                 KeyMaterial::Rsa { modulus, .. } => {
                     self.attribute(object, ck::CKA_MODULUS)?.is_some_and(|n| number(&n) == &**modulus)

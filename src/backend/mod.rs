@@ -7,7 +7,7 @@ mod access;
 mod calls;
 mod code;
 mod find;
-mod fork;
+pub(crate) mod fork;
 mod inspect;
 mod load;
 mod module;

@@ -55,7 +55,32 @@ pub struct Prepared {
     /// The hash inside the signature; for Ed25519 SHA-512 of the message, for policy and audit only.
     pub hash: Hash,
     /// Its value.
-    pub digest: Vec<u8>,
+    pub digest: HashValue,
+}
+
+/// A hash value, held without allocating.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HashValue {
+    bytes: [u8; digest::MAX_OUTPUT_LEN],
+    length: usize,
+}
+
+impl HashValue {
+    fn new(value: &[u8]) -> HashValue {
+        let mut bytes = [0; digest::MAX_OUTPUT_LEN];
+        for (place, byte) in bytes.iter_mut().zip(value) {
+            *place = *byte;
+        }
+        HashValue { bytes, length: value.len() }
+    }
+}
+
+impl std::ops::Deref for HashValue {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or(&self.bytes)
+    }
 }
 
 impl Prepared {
@@ -141,7 +166,7 @@ impl Operation {
                     pss: requested.pss,
                     to_token: bytes,
                     hash,
-                    digest: value.as_ref().to_vec(),
+                    digest: HashValue::new(value.as_ref()),
                 })
             }
         }
@@ -177,7 +202,7 @@ fn from_digest(requested: Requested, hash: Hash, value: &[u8]) -> Prepared {
         Scheme::RsaPkcs1 => [hash.digest_info_prefix(), value].concat(),
         Scheme::RsaPss | Scheme::Ecdsa | Scheme::Ed25519 => value.to_vec(),
     };
-    Prepared { mechanism: requested.mechanism.raw(), pss: requested.pss, to_token, hash, digest: value.to_vec() }
+    Prepared { mechanism: requested.mechanism.raw(), pss: requested.pss, to_token, hash, digest: HashValue::new(value) }
 }
 
 /// A raw mechanism over what the caller has hashed: exactly one hash value in the mechanism's form.
@@ -204,7 +229,7 @@ fn one_shot(requested: Requested, data: &dyn CallerBytes) -> Result<Prepared, Er
         pss: requested.pss,
         to_token: input.to_vec(),
         hash,
-        digest: value.to_vec(),
+        digest: HashValue::new(value),
     })
 }
 

@@ -6,8 +6,8 @@ use crate::{
     config::Mode,
     ledger::{self, Calling, DecisionId, Facts, GrantUse, Ledger, LedgerError},
     policy::{
-        Basis, Counts, Denial, GrantId, Identified, IdentitySource, Permit, Policy, PrincipalKind, Reason,
-        algorithm::Mechanism,
+        Basis, Counts, Denial, GrantId, Identified, IdentitySource, Material, Permit, Policy, PrincipalKind, Reason,
+        SignerRef, algorithm::Mechanism,
     },
     policy_cache::Loaded,
 };
@@ -23,8 +23,22 @@ pub(super) struct Asked<'a> {
     pub prepared: Option<&'a Prepared>,
     /// The policy that decides; none where there is none.
     pub loaded: Option<&'a Loaded>,
+    /// The slot's signer in that policy.
+    pub signer: Option<SignerRef<'a>>,
     pub principal: Option<Identified>,
     pub now: Timestamp,
+}
+
+impl<'a> Asked<'a> {
+    /// Before there is a policy to ask.
+    pub fn of(slot: &'a Slot, mechanism: Mechanism, prepared: Option<&'a Prepared>, now: Timestamp) -> Asked<'a> {
+        Asked { slot, mechanism, prepared, loaded: None, signer: None, principal: None, now }
+    }
+
+    /// The signer's key and certificates.
+    pub fn material(&self) -> Option<&'a Material> {
+        self.signer?.material().ok()
+    }
 }
 
 impl Gate {
@@ -58,7 +72,7 @@ impl Gate {
         body: impl FnOnce(Facts<'_>) -> T,
     ) -> T {
         let policy = asked.loaded.map(|loaded| &*loaded.policy);
-        let material = policy.and_then(|policy| policy.signer(&asked.slot.signer)?.material().ok());
+        let material = asked.material();
         let caller = self.caller();
         let principal = policy.zip(asked.principal).map(|(policy, principal)| principal_of(policy, principal));
         body(Facts {

@@ -20,8 +20,8 @@ const MOST_WAITING: usize = 1000;
 impl Gate {
     /// Whether a missing approval is better refused with the data at hand: the signer's requests name the digest.
     pub(super) fn waits_for_digest(&self, asked: &Asked<'_>, denial: &Denial) -> bool {
-        let signer = asked.loaded.and_then(|loaded| loaded.policy.signer(&asked.slot.signer));
-        asked.prepared.is_none() && wants_approval(denial) && signer.is_some_and(|signer| signer.scope_digest())
+        let takes_digest = asked.signer.is_some_and(|signer| signer.scope_digest());
+        asked.prepared.is_none() && wants_approval(denial) && takes_digest
     }
 
     /// The same refusal with the command that approves the request for it, where approvals are what is missing.
@@ -37,9 +37,8 @@ impl Gate {
     }
 
     fn submit_request(&self, asked: &Asked<'_>, folder: &Path) -> Result<String, String> {
-        let loaded = asked.loaded.ok_or("there is no usable policy")?;
         let principal = asked.principal.ok_or("nobody has said who is calling")?;
-        let signer = loaded.policy.signer(&asked.slot.signer).ok_or("the signer is gone")?;
+        let signer = asked.signer.ok_or("the signer is gone")?;
         let digest = asked.prepared.filter(|_| signer.scope_digest());
         let digest = digest.map(|prepared| Digest { hash: prepared.hash, value: &prepared.digest });
         let statement = signer.request(Terms {

@@ -5,7 +5,7 @@
 use super::{Error, operation::Operation, slots::Slot};
 use parking_lot::{Mutex, RwLock};
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -40,7 +40,7 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 /// All open sessions.
 #[derive(Default)]
 pub struct Sessions {
-    open: RwLock<HashMap<u64, Arc<Session>>>,
+    open: RwLock<BTreeMap<u64, Arc<Session>>>,
 }
 
 impl Sessions {

@@ -26,7 +26,7 @@ use crate::{
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use std::{
-    collections::HashSet,
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -52,45 +52,59 @@ pub enum Given {
 }
 
 /// Which opening of the token has proved, by one verified signature, to hold which key (`verify = "first"`).
-pub type Proved = Mutex<HashSet<(KeyId, SignedWith)>>;
+pub type Proved = Mutex<BTreeSet<(KeyId, SignedWith)>>;
 
 impl Gate {
-    /// C_SignInit: checks all that is known without the data, then holds. The HSM is not armed.
+    /// C_SignInit: checks all that is known without the data, then holds. The HSM is not armed. A mechanism that can not
+    /// be read is said after a wrong session.
     ///
     /// # Errors
     /// Whatever stands against the signature already.
-    pub fn sign_init(&self, session: u64, requested: Requested, key: u64) -> Result<(), Error> {
-        let now = Timestamp::now();
+    pub fn sign_init(&self, session: u64, requested: Result<Requested, Error>, key: u64) -> Result<(), Error> {
         let session = self.sessions.get(session)?;
+        let requested = requested?;
+        let now = Timestamp::now();
         let slot = &session.slot;
         if session.state.lock().operation.is_some() {
             return Err(Error::OperationActive);
         }
-        let mechanism = requested.mechanism;
-        let decide = |loaded: &Arc<Loaded>| self.decide(&self.asked(slot, mechanism, None, Some(loaded), now));
+        let asked = Asked::of(slot, requested.mechanism, None, now);
         // The files are looked at once a signature, with the data; here only where the last look ends in a no.
-        let mut looked = self.policy.known(now);
-        let mut decision = looked.as_ref().ok().map(decide);
-        if !matches!(decision, Some(Decision::Permit(_))) {
-            looked = self.policy.fresh(now);
-            decision = looked.as_ref().ok().map(decide);
+        if let Ok(known) = self.policy.known(now) {
+            let asked = self.asked(asked, &known);
+            let decision = self.decide(&asked);
+            if matches!(decision, Decision::Permit(_)) {
+                return self.hold(&session, requested, key, &asked, decision);
+            }
         }
-        let nothing = self.asked(slot, mechanism, None, None, now);
-        let loaded = looked.map_err(|unusable| self.refuse(&nothing, &unusable.denial()))?;
-        let asked = self.asked(slot, mechanism, None, Some(&loaded), now);
-        if slot.login().is_none() && asked.principal.is_none() {
+        let loaded = self.policy.fresh(now).map_err(|unusable| self.refuse(&asked, &unusable.denial()))?;
+        let asked = self.asked(asked, &loaded);
+        let decision = self.decide(&asked);
+        self.hold(&session, requested, key, &asked, decision)
+    }
+
+    /// Holds the operation, if nothing stands against it.
+    fn hold(
+        &self,
+        session: &Session,
+        requested: Requested,
+        key: u64,
+        asked: &Asked<'_>,
+        decision: Decision,
+    ) -> Result<(), Error> {
+        if asked.principal.is_none() && asked.slot.login().is_none() {
             return Err(Error::UserNotLoggedIn);
         }
-        self.check_private_key(&loaded, slot, key)?;
-        if let Some(Decision::Deny(denial)) = decision
-            && !self.waits_for_digest(&asked, &denial)
+        self.check_private_key(asked, key)?;
+        if let Decision::Deny(denial) = decision
+            && !self.waits_for_digest(asked, &denial)
         {
-            return Err(self.refuse(&asked, &self.with_request(&asked, denial)));
+            return Err(self.refuse(asked, &self.with_request(asked, denial)));
         }
-        let material = self.material(&loaded, slot).ok_or(Error::KeyHandleInvalid)?;
+        let material = asked.material().ok_or(Error::KeyHandleInvalid)?;
         let operation = Operation::new(requested, &material.public_key, |raw| {
-            let token = self.token(&loaded, slot, now)?;
-            token.supports(raw).map_err(|error| self.token_failed(&error, now))
+            let token = self.token(asked)?;
+            token.supports(raw).map_err(|error| self.token_failed(&error, asked.now))
         })?;
         let mut state = session.state.lock();
         if state.operation.is_some() {
@@ -161,19 +175,19 @@ impl Gate {
     /// From complete data to a verified signature.
     fn release(&self, slot: &Slot, mechanism: Mechanism, key: KeyId, prepared: &Prepared) -> Result<Vec<u8>, Error> {
         let now = Timestamp::now();
-        let nothing = self.asked(slot, mechanism, Some(prepared), None, now);
-        let loaded = self.policy.fresh(now).map_err(|unusable| self.refuse(&nothing, &unusable.denial()))?;
+        let asked = Asked::of(slot, mechanism, Some(prepared), now);
+        let loaded = self.policy.fresh(now).map_err(|unusable| self.refuse(&asked, &unusable.denial()))?;
         self.say_notice(&loaded, now);
-        let asked = self.asked(slot, mechanism, Some(prepared), Some(&loaded), now);
+        let asked = self.asked(asked, &loaded);
         let permit = match self.decide(&asked) {
             Decision::Permit(permit) => permit,
             Decision::Deny(denial) => return Err(self.refuse(&asked, &self.with_request(&asked, denial))),
         };
-        let Some(material) = self.material(&loaded, slot).filter(|material| material.public_key.id() == key) else {
+        let Some(material) = asked.material().filter(|material| material.public_key.id() == key) else {
             let denial = Denial::new(Reason::KeyReplaced, "the signer's key was replaced after C_SignInit");
             return Err(self.refuse(&asked, &denial));
         };
-        let token = self.token(&loaded, slot, now)?;
+        let token = self.token(&asked)?;
         let decision = self.decision_id(now);
         let reserved = self.with_facts(&asked, decision, |facts| {
             self.with_basis(&loaded, &permit, |basis| {
@@ -268,25 +282,19 @@ impl Gate {
         }
     }
 
-    fn asked<'a>(
-        &self,
-        slot: &'a Slot,
-        mechanism: Mechanism,
-        prepared: Option<&'a Prepared>,
-        loaded: Option<&'a Arc<Loaded>>,
-        now: Timestamp,
-    ) -> Asked<'a> {
-        let principal = loaded.and_then(|loaded| self.identify(slot, loaded, now));
-        Asked { slot, mechanism, prepared, loaded: loaded.map(|loaded| &**loaded), principal, now }
+    /// The same attempt under this policy.
+    fn asked<'a>(&self, asked: Asked<'a>, loaded: &'a Loaded) -> Asked<'a> {
+        Asked {
+            loaded: Some(loaded),
+            signer: loaded.policy.signer(&asked.slot.signer),
+            principal: self.identify(asked.slot, loaded, asked.now),
+            ..asked
+        }
     }
 
-    fn material<'l>(&self, loaded: &'l Loaded, slot: &Slot) -> Option<&'l Material> {
-        loaded.policy.signer(&slot.signer)?.material().ok()
-    }
-
-    fn token(&self, loaded: &Loaded, slot: &Slot, now: Timestamp) -> Result<Arc<dyn Token>, Error> {
-        let name = loaded.policy.signer(&slot.signer).map_or("", |signer| signer.token());
-        self.tokens.token(name).map_err(|error| self.token_failed(&error, now))
+    fn token(&self, asked: &Asked<'_>) -> Result<Arc<dyn Token>, Error> {
+        let name = asked.signer.map_or("", |signer| signer.token());
+        self.tokens.token(name).map_err(|error| self.token_failed(&error, asked.now))
     }
 
     /// Data that the mechanism does not take: said and recorded as a refusal, answered as what is wrong with it.
@@ -300,9 +308,11 @@ impl Gate {
             }
             other => return other,
         };
-        let now = Timestamp::now();
-        let loaded = self.policy.known(now).ok();
-        self.refuse(&self.asked(slot, mechanism, None, loaded.as_ref(), now), &denial);
+        let asked = Asked::of(slot, mechanism, None, Timestamp::now());
+        match self.policy.known(asked.now) {
+            Ok(loaded) => self.refuse(&self.asked(asked, &loaded), &denial),
+            Err(_) => self.refuse(&asked, &denial),
+        };
         error
     }
 }

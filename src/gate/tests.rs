@@ -158,7 +158,7 @@ impl Stage {
     }
 
     fn sign(&self, session: u64, key: u64) -> Result<Given, Error> {
-        self.gate.sign_init(session, ECDSA, key)?;
+        self.gate.sign_init(session, Ok(ECDSA), key)?;
         self.gate.sign(session, &&b"message"[..], Room::Bytes(64))
     }
 
@@ -223,7 +223,7 @@ fn a_signature_is_recorded_before_and_after_the_token_makes_it() {
 fn length_queries_and_small_buffers_decide_record_and_ask_nothing() {
     let stage = Stage::new(Verify::Always);
     let (session, key) = stage.log_in();
-    stage.gate.sign_init(session, ECDSA, key).unwrap();
+    stage.gate.sign_init(session, Ok(ECDSA), key).unwrap();
     for _ in 0..100 {
         assert_eq!(stage.gate.sign(session, &&b"message"[..], Room::Query), Ok(Given::Length(64)));
         assert_eq!(stage.gate.sign(session, &&b"message"[..], Room::Bytes(63)), Ok(Given::TooSmall(64)));
@@ -276,7 +276,7 @@ fn a_policy_that_changes_between_init_and_sign_decides_anew() {
     for (role, status) in [("operator", "disabled"), ("operator", "pending")] {
         let mut stage = Stage::new(Verify::Always);
         let (session, key) = stage.log_in();
-        stage.gate.sign_init(session, ECDSA, key).unwrap();
+        stage.gate.sign_init(session, Ok(ECDSA), key).unwrap();
         stage.change(role, status);
         assert_eq!(stage.gate.sign(session, &&b"message"[..], Room::Bytes(64)), late);
         assert_eq!(stage.asked(), 0);
@@ -290,7 +290,7 @@ fn an_auditor_sees_the_key_and_can_not_start() {
     stage.change("auditor", "active");
     let (session, key) = stage.log_in();
     let denied = Error::Denied { class: ReasonClass::NeverSigns, late: false };
-    assert_eq!(stage.gate.sign_init(session, ECDSA, key), Err(denied));
+    assert_eq!(stage.gate.sign_init(session, Ok(ECDSA), key), Err(denied));
     let mut may_sign = None;
     let read = |_: usize, answer: super::attribute::Answer<'_>| {
         may_sign = Some(answer == super::attribute::Answer::Value(&[1]));
@@ -304,7 +304,7 @@ fn an_auditor_sees_the_key_and_can_not_start() {
 fn a_key_that_was_replaced_after_init_is_not_signed_with() {
     let mut stage = Stage::new(Verify::Always);
     let (session, key) = stage.log_in();
-    stage.gate.sign_init(session, ECDSA, key).unwrap();
+    stage.gate.sign_init(session, Ok(ECDSA), key).unwrap();
     stage.public_key = Stage::new(Verify::Always).public_key;
     stage.change("operator", "active");
     let denied = Error::Denied { class: Reason::KeyReplaced.class(), late: true };
@@ -316,11 +316,11 @@ fn a_key_that_was_replaced_after_init_is_not_signed_with() {
 fn logging_out_ends_operations_and_takes_the_key_away() {
     let stage = Stage::new(Verify::Always);
     let (session, key) = stage.log_in();
-    stage.gate.sign_init(session, ECDSA, key).unwrap();
+    stage.gate.sign_init(session, Ok(ECDSA), key).unwrap();
     stage.gate.log_out(session).unwrap();
     let ended = stage.gate.sign(session, &&b"message"[..], Room::Bytes(64));
     assert_eq!(ended, Err(Error::OperationNotInitialized));
-    assert_eq!(stage.gate.sign_init(session, ECDSA, key), Err(Error::UserNotLoggedIn));
+    assert_eq!(stage.gate.sign_init(session, Ok(ECDSA), key), Err(Error::UserNotLoggedIn));
     stage.gate.log_in(session, TOKEN).unwrap();
-    assert_eq!(stage.gate.sign_init(session, ECDSA, key), Err(Error::KeyHandleInvalid));
+    assert_eq!(stage.gate.sign_init(session, Ok(ECDSA), key), Err(Error::KeyHandleInvalid));
 }

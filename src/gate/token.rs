@@ -77,7 +77,7 @@ pub struct PssParameters {
 }
 
 /// Which opening of the token made a signature; neither number is ever used again after a re-opening.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct SignedWith {
     /// Counts the sessions opened by this process.
     pub session: u64,

@@ -5,6 +5,7 @@ use super::{
     Error, Gate,
     attribute::Answer,
     objects::{Kind, Object},
+    record::Asked,
     slots::{Shown, Slot},
 };
 use crate::{
@@ -319,10 +320,10 @@ impl Gate {
 
     /// Whether this handle is the slot's private key. A key that was shown and has been taken away since is refused with
     /// its reason, not denied to exist.
-    pub(super) fn check_private_key(&self, loaded: &Loaded, slot: &Slot, handle: u64) -> Result<(), Error> {
-        let shown = match loaded.policy.signer(&slot.signer) {
-            Some(signer) => slot.show(signer, loaded.generation),
-            None => slot.shown(),
+    pub(super) fn check_private_key(&self, asked: &Asked<'_>, handle: u64) -> Result<(), Error> {
+        let shown = match asked.signer.zip(asked.loaded) {
+            Some((signer, loaded)) => asked.slot.show(signer, loaded.generation),
+            None => asked.slot.shown(),
         };
         let shown = shown.ok_or(Error::KeyHandleInvalid)?;
         match shown.object(handle, true).map_err(|_| Error::KeyHandleInvalid)?.kind {

@@ -2,11 +2,12 @@
 //! Numbers are positions in the document, and mean nothing outside one loaded policy.
 
 use super::value::{Name, Object};
+use hashbrown::HashMap;
 use serde::{
     Deserialize, Deserializer,
     de::{Error, MapAccess, Visitor},
 };
-use std::{collections::HashMap, fmt, marker::PhantomData};
+use std::{fmt, marker::PhantomData};
 
 /// A JSON object whose member names are chosen by the author.
 #[derive(Debug)]

@@ -239,7 +239,11 @@ fn the_code_stays_mapped_when_the_library_is_closed() {
 
 fn in_fork(body: impl FnOnce()) {
     // SAFETY: the child runs on the one thread that called fork, and ends with _exit.
-    let child = unsafe { libc::fork() };
+    in_child_of(|| unsafe { libc::fork() }, body);
+}
+
+fn in_child_of(fork: impl FnOnce() -> libc::pid_t, body: impl FnOnce()) {
+    let child = fork();
     assert!(child >= 0, "a fork");
     if child == 0 {
         let good = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).is_ok();
@@ -273,6 +277,23 @@ fn a_forked_child_is_not_initialised_until_it_says_so_and_then_signs_itself() {
             answers!(module.initialize(), CKR_OK);
             signs(module, "demo-rsa");
         });
+        signs(module, "demo-rsa");
+    });
+}
+
+/// No handler of pthread_atfork runs for such a child.
+#[test]
+fn a_child_made_past_the_c_library_is_not_initialised_either() {
+    gate(here!(), demo, |child| {
+        let module = &child.module;
+        answers!(module.initialize(), CKR_OK);
+        signs(module, "demo-rsa");
+        let clone = || {
+            // SAFETY: as fork(2) does it: a copy of the memory, a signal at its end, no stack and no numbers asked for.
+            let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
+            libc::pid_t::try_from(pid).expect("a process id")
+        };
+        in_child_of(clone, || nothing_is_initialised(module));
         signs(module, "demo-rsa");
     });
 }

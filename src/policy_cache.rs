@@ -14,11 +14,12 @@ use crate::{
         Config,
         trusted_file::{FileStamp, stamp},
     },
-    policy::{Denial, GrantSet, Policy, Reason},
+    policy::{Denial, GrantSet, Identified, Policy, Reason},
     trust::{CLOCK_TOLERANCE, Role},
 };
 use aws_lc_rs::digest;
 use jiff::Timestamp;
+use once_cell::sync::OnceCell;
 use parking_lot::{Mutex, RwLock};
 use source::Source;
 pub use source::most_bytes;
@@ -47,6 +48,8 @@ pub struct Loaded {
     pub notice: Option<String>,
     /// What the signatures around the policy say; none for a policy file without them.
     pub bundle: Option<Bundle>,
+    /// Who calls without any login: what the gate finds once for this version of the policy.
+    pub ambient: OnceCell<Option<Identified>>,
     content: [u8; 32],
     /// A moment that has certainly passed.
     time: Timestamp,
@@ -198,6 +201,7 @@ impl PolicyCache {
             issued_at: found.issued_at,
             notice: found.notice,
             bundle: found.bundle,
+            ambient: OnceCell::new(),
             content,
             time: now,
         }))
@@ -218,6 +222,7 @@ impl PolicyCache {
             issued_at: None,
             notice: None,
             bundle: None,
+            ambient: OnceCell::new(),
             content: [0; 32],
             time: Timestamp::UNIX_EPOCH,
         };

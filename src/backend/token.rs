@@ -67,9 +67,8 @@ impl Hsm {
 }
 
 impl Tokens for Hsm {
-    fn token(&self, name: &str) -> Result<Arc<dyn Token>, TokenError> {
-        let token: Arc<dyn Token> = self.find(name)?.clone();
-        Ok(token)
+    fn token(&self, name: &str) -> Result<&dyn Token, TokenError> {
+        Ok(&**self.find(name)?)
     }
 
     fn finish(&self) {

@@ -21,16 +21,10 @@ impl Gate {
 
     /// The principal without any login. Looked up once for each version of the policy.
     pub(super) fn ambient(&self, loaded: &Loaded, now: Timestamp) -> Option<Identified> {
-        let mut known = self.ambient.lock();
-        if let Some((generation, identified)) = *known
-            && generation == loaded.generation
-        {
-            return identified;
-        }
-        let os_user = self.caller().os_user.as_deref();
-        let identified = identity::ambient(&loaded.policy, &self.sources, &self.environment, os_user, now);
-        *known = Some((loaded.generation, identified));
-        identified
+        *loaded.ambient.get_or_init(|| {
+            let os_user = self.caller().os_user.as_deref();
+            identity::ambient(&loaded.policy, &self.sources, &self.environment, os_user, now)
+        })
     }
 
     fn resolve(&self, source: IdentitySource, policy: &Policy, now: Timestamp) -> Option<Identified> {

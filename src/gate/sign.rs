@@ -196,7 +196,7 @@ impl Gate {
         });
         let reservation = reserved.map_err(|error| self.refuse(&asked, &ledger_denial(&error)))?;
         let asked_at = Instant::now();
-        let made = self.make(&*token, slot, material, prepared);
+        let made = self.make(token, slot, material, prepared);
         let latency = asked_at.elapsed();
         if let Err(error) = self.ledger.settle(reservation, &made.outcome(latency)) {
             self.voice.trouble(&format!("the outcome was not recorded and reads as spent: {error}"), now);
@@ -292,7 +292,7 @@ impl Gate {
         }
     }
 
-    fn token(&self, asked: &Asked<'_>) -> Result<Arc<dyn Token>, Error> {
+    fn token(&self, asked: &Asked<'_>) -> Result<&dyn Token, Error> {
         let name = asked.signer.map_or("", |signer| signer.token());
         self.tokens.token(name).map_err(|error| self.token_failed(&error, asked.now))
     }

@@ -7,7 +7,7 @@ use crate::{
     config::{Config, Environment, Mode, Source, Verify},
     identity,
     ledger::Ledger,
-    policy::{Caller, Identified, public_key::KeyId},
+    policy::{Caller, public_key::KeyId},
     policy_cache::{Loaded, PolicyCache},
 };
 use jiff::Timestamp;
@@ -32,8 +32,6 @@ pub struct Gate {
     pub(super) requests: Option<PathBuf>,
     pub(super) sources: Vec<Source>,
     pub(super) environment: Environment,
-    /// The ambient principal, with the generation of the policy it was looked up in.
-    pub(super) ambient: Mutex<Option<(u64, Option<Identified>)>>,
     pub(super) policy: PolicyCache,
     pub(super) tokens: Box<dyn Tokens>,
     pub(super) ledger: Box<dyn Ledger>,
@@ -65,7 +63,6 @@ impl Gate {
             requests: config.requests.clone(),
             sources: config.identity_sources.clone(),
             environment,
-            ambient: Mutex::new(None),
             policy: PolicyCache::new(config),
             tokens,
             ledger,

@@ -51,8 +51,8 @@ struct Fake {
 struct FakeTokens(Arc<Fake>);
 
 impl Tokens for FakeTokens {
-    fn token(&self, _: &str) -> Result<Arc<dyn Token>, TokenError> {
-        Ok(self.0.clone())
+    fn token(&self, _: &str) -> Result<&dyn Token, TokenError> {
+        Ok(&*self.0)
     }
 
     fn finish(&self) {}

@@ -6,7 +6,7 @@ use crate::policy::{
     algorithm::{Hash, Mechanism},
     public_key::PublicKey,
 };
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 /// The tokens of the configuration, by their names there.
 pub trait Tokens: Send + Sync {
@@ -14,7 +14,7 @@ pub trait Tokens: Send + Sync {
     ///
     /// # Errors
     /// The configuration names no such token, or its module can not be loaded.
-    fn token(&self, name: &str) -> Result<Arc<dyn Token>, TokenError>;
+    fn token(&self, name: &str) -> Result<&dyn Token, TokenError>;
 
     /// Closes what was opened. Nothing calls into the HSM afterwards.
     fn finish(&self);

@@ -214,7 +214,7 @@ pub fn described(statement: &Statement) -> String {
     line("signer", &statement.signer);
     line("key", &statement.key);
     line("policy", &statement.policy_id);
-    line("root", statement.root.as_deref().unwrap_or("none: a policy without trust metadata"));
+    line("root", statement.root.as_deref().unwrap_or("none"));
     line("asked by", &format!("{} at {}", statement.requester, statement.requested_at));
     line("grantee", &statement.grantee);
     line("signatures", &statement.signings.to_string());

@@ -52,7 +52,7 @@ pub struct Statement {
     pub requested_at: Timestamp,
     /// Who asks, by name. Nobody vouches for it, so the grantee is kept from approving as well.
     pub requester: String,
-    /// SHA-256 of the policy's first root metadata, hexadecimal; none for a policy without trust metadata.
+    /// SHA-256 of the policy's first root metadata, hexadecimal; none is good for no published policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<String>,
     /// What it is limited to.

@@ -15,6 +15,6 @@ pub mod sshsig;
 mod state;
 mod verify;
 
-pub use error::{Role, TrustError};
+pub use error::{Role, Span, TrustError};
 pub use state::{Seen, TrustedState};
 pub use verify::{CLOCK_TOLERANCE, Trusted, verify_bundle};

@@ -22,4 +22,5 @@ mod signing;
 mod slots;
 mod tables;
 mod threads;
+mod trust;
 mod volume;

@@ -4,6 +4,7 @@
 
 use super::{
     algorithm::Hash,
+    build_report::BuildReport,
     scope::Scope,
     value::{sha256_from_hex, words},
 };
@@ -191,6 +192,8 @@ pub struct Grant {
     pub statement: Arc<Statement>,
     /// Verified by `trust`.
     pub approvals: Vec<Approval>,
+    /// What builds gave; verified by `trust`.
+    pub reports: Vec<BuildReport>,
 }
 
 /// Grants and open requests, found by signer.

@@ -5,6 +5,7 @@
 pub mod approval;
 pub mod archive;
 pub mod author;
+pub mod build_report;
 mod error;
 pub mod json;
 mod metadata;

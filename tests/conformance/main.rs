@@ -10,6 +10,7 @@ mod support;
 mod approvals;
 mod attributes;
 mod change;
+mod digests;
 mod environment;
 mod find;
 mod life;

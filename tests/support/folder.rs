@@ -123,19 +123,26 @@ impl Folder {
         records.skip(1).collect()
     }
 
+    /// Runs the command as the demo's caller; what it prints on stdout.
+    pub fn signgate(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_signgate"));
+        let output = command.args(arguments).envs(self.variables()).output().expect("the command `signgate`");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text").trim().to_owned()
+    }
+
     /// A grant of this many signatures with a signer of the demo: asked for by the caller, approved by alice.
     pub fn approve(&self, signer: &str, signings: u32) {
-        let run = |arguments: &[&str]| {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_signgate"));
-            let output = command.args(arguments).envs(self.variables()).output().expect("the command `signgate`");
-            assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-            String::from_utf8(output.stdout).expect("text").trim().to_owned()
-        };
         let signings = signings.to_string();
         let asked = ["request", signer, "--signings", &signings, "--window", "1h", "--justification", "a test"];
-        let id = run(&asked);
+        let id = self.signgate(&asked);
+        self.approve_request(&id);
+    }
+
+    /// Alice's yes to a request of the demo.
+    pub fn approve_request(&self, id: &str) {
         let key = self.path("approvers/alice").display().to_string();
-        run(&["approve", &id, "--key", &key, "--yes"]);
+        self.signgate(&["approve", id, "--key", &key, "--yes"]);
     }
 
     /// Changes the configuration.

@@ -44,13 +44,13 @@ pub struct Config {
     /// The policy bundle.
     pub policy: PathBuf,
     /// SHA-256 of the first `root.json` of the policy's trust metadata.
-    pub trust_root: Option<[u8; 32]>,
+    pub trust_root: [u8; 32],
     /// Folder of issued grants.
     pub grants: Option<PathBuf>,
     /// Folder of requests for approval.
     pub requests: Option<PathBuf>,
-    /// Folder of the ledger and the audit log.
-    pub state: Option<PathBuf>,
+    /// Folder of the ledger, the audit log and the memory of the newest policy.
+    pub state: PathBuf,
     /// The ledger that must be there; set by setup.
     pub store_id: Option<String>,
     /// What counts as evidence of who is calling, best first. Not empty.

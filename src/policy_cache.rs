@@ -38,16 +38,16 @@ pub struct Loaded {
     pub bad_grants: Vec<(PathBuf, String)>,
     /// Changes whenever policy or grants do.
     pub generation: u64,
-    /// The policy's version; 0 for a policy file without trust metadata.
+    /// The policy's version.
     pub version: u64,
     /// SHA-256 of the policy's bytes.
     pub sha256: [u8; 32],
-    /// When the policy was last signed, where that is known.
+    /// When the policy was last signed, where the bundle says so.
     pub issued_at: Option<Timestamp>,
     /// What a person should know: the policy ends soon, or a newer file does not hold.
     pub notice: Option<String>,
-    /// What the signatures around the policy say; none for a policy file without them.
-    pub bundle: Option<Bundle>,
+    /// What the signatures around the policy say.
+    pub bundle: Bundle,
     /// Who calls without any login: what the gate finds once for this version of the policy.
     pub ambient: OnceCell<Option<Identified>>,
     content: [u8; 32],
@@ -70,8 +70,6 @@ pub struct Bundle {
     pub expires_at: Timestamp,
     /// Less than a quarter of its life was left when it was read.
     pub ends_soon: bool,
-    /// Why the file that lies there is not this one: this is the last one that held.
-    pub refused: Option<Unusable>,
 }
 
 /// Why there is no policy to decide by.
@@ -221,7 +219,14 @@ impl PolicyCache {
             sha256: [0; 32],
             issued_at: None,
             notice: None,
-            bundle: None,
+            bundle: Bundle {
+                root: 1,
+                timestamp: generation,
+                snapshot: generation,
+                expires_first: Role::Timestamp,
+                expires_at: Timestamp::MAX,
+                ends_soon: false,
+            },
             ambient: OnceCell::new(),
             content: [0; 32],
             time: Timestamp::UNIX_EPOCH,

@@ -34,9 +34,10 @@ impl Machine {
         other.facts = facts(after(60), "other-signer", &[0xee; 32]);
         ledger.refuse(&other).unwrap();
         let text = format!(
-            "mode = \"advisory\"\npolicy = \"policy.bundle\"\nstate = \"{}\"\nstore_id = \"{}\"\n\
+            "mode = \"advisory\"\npolicy = \"policy.bundle\"\ntrust_root = \"{}\"\nstate = \"{}\"\nstore_id = \"{}\"\n\
              [backend]\nmodule = \"/usr/lib/softhsm/libsofthsm2.so\"\n\
              [backend.tokens.prod]\nlabel = \"prod\"\npin_file = \"/etc/signgate/pin\"\n",
+            "00".repeat(32),
             settings.folder.display(),
             ledger_sample::STORE
         );

@@ -6,6 +6,9 @@
 
 mod client;
 mod measure;
+#[path = "../../tests/support/publish.rs"]
+#[expect(dead_code, reason = "the tests use more of it")]
+mod publish;
 mod scene;
 
 use measure::{Durability, LAYERS, Layer};

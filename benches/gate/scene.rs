@@ -1,7 +1,7 @@
 //! What a measurement needs in its folder: an HSM token with a key, the gate's configuration and policy.
 //! The facts that a child needs are in `scene.json` there. Read next: `client.rs`.
 
-use super::measure::Durability;
+use super::{measure::Durability, publish};
 use aws_lc_rs::{
     encoding::{AsDer, Pkcs8V1Der},
     rsa::KeySize,
@@ -202,7 +202,8 @@ fn write_documents(scene: &Scene, key: &PublicKey) {
         } },
         "signers": { SIGNER: { "keypair": SIGNER, "members": [{ "user": "builder", "role": "operator" }] } },
     });
-    scene.write("policy.json", &policy.to_string());
+    let bundle = publish::next_bundle(&scene.folder, &policy.to_string());
+    fs::write(scene.folder.join("policy.bundle"), bundle).expect("a bundle");
     let path = |name: &str| scene.folder.join(name).display().to_string();
     let (verify, durability) = match scene.durability {
         Durability::Default => ("always", "full"),
@@ -211,10 +212,11 @@ fn write_documents(scene: &Scene, key: &PublicKey) {
     scene.write(
         "signgate.toml",
         &format!(
-            "mode = \"advisory\"\npolicy = \"{}\"\ngrants = \"{}\"\nrequests = \"{}\"\n{}\
+            "mode = \"advisory\"\npolicy = \"{}\"\ntrust_root = \"{}\"\ngrants = \"{}\"\nrequests = \"{}\"\n{}\
              verify = \"{verify}\"\n\n[backend]\nmodule = \"{}\"\n\n[backend.tokens.bench]\nlabel = \"{}\"\n\
              pin_file = \"{}\"\n\n[audit]\ndurability = \"{durability}\"\n",
-            path("policy.json"),
+            path("policy.bundle"),
+            publish::pin(&scene.folder),
             path("grants"),
             path("requests"),
             state(scene),
@@ -228,11 +230,14 @@ fn write_documents(scene: &Scene, key: &PublicKey) {
 /// As the demo's two configurations: by default each signature is recorded in a real ledger, the fast one has none.
 /// Over the do-nothing backing everything stays in memory.
 fn state(scene: &Scene) -> String {
+    let folder = scene.folder.join("state");
+    let line = format!("state = \"{}\"\n", folder.display());
     if scene.key == Key::Backing || scene.durability == Durability::Fast {
-        return String::new();
+        fs::create_dir_all(&folder).expect("a folder");
+        return line;
     }
     let settings = ledger::Settings {
-        folder: scene.folder.join("state"),
+        folder,
         store_id: Some("bench".to_owned()),
         durability: ledger::Durability::Full,
         mode: ledger::Mode::Advisory,
@@ -240,7 +245,7 @@ fn state(scene: &Scene) -> String {
     if !settings.folder.join("ledger.db").exists() {
         ledger::create(&settings, jiff::Timestamp::now()).expect("a ledger");
     }
-    format!("state = \"{}\"\nstore_id = \"bench\"\n", settings.folder.display())
+    format!("{line}store_id = \"bench\"\n")
 }
 
 /// A library that cargo built beside this program.

@@ -31,12 +31,21 @@ pub const BUNDLE: &str = "policy.bundle";
 pub const DRAFT: &str = "policy.draft";
 /// For how long each file is believed.
 pub const LIVES: &str = "lives.toml";
+/// In `lives.toml`: where each bundle is written as well.
+const OUT: &str = "out";
 /// Folder of private keys.
 pub const KEYS: &str = "keys";
+
+/// What a folder says of itself.
+pub const README: &str = include_str!("init/README.md");
+/// And where.
+pub const README_NAME: &str = "README.md";
 
 /// An administration folder.
 pub struct Admin {
     folder: PathBuf,
+    /// Where each bundle is written as well.
+    out: Option<PathBuf>,
     /// For how long each file is believed.
     pub lives: Lives,
     /// Read once for the whole command.
@@ -47,7 +56,7 @@ impl Admin {
     /// The folder as it is.
     pub fn open(folder: &Path) -> Result<Admin, Failure> {
         let file = folder.join(LIVES);
-        let lives = match fs::read_to_string(&file) {
+        let (lives, out) = match fs::read_to_string(&file) {
             Ok(text) => read_lives(&text).map_err(|what| Failure::new(format!("`{}`: {what}", file.display())))?,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Err(Failure::new(format!("`{}` is no administration folder", folder.display()))
@@ -55,7 +64,7 @@ impl Admin {
             }
             Err(error) => return Err(at(&file, &error)),
         };
-        Ok(Admin { folder: folder.to_owned(), lives, now: Timestamp::now() })
+        Ok(Admin { folder: folder.to_owned(), out: out.map(|out| folder.join(out)), lives, now: Timestamp::now() })
     }
 
     /// A new folder; only what is not there yet is made, so that no key is ever overwritten.
@@ -64,8 +73,8 @@ impl Admin {
             let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
             made.map_err(|error| at(&path, &error))?;
         }
-        write_new(&folder.join(LIVES), write_lives(&lives).as_bytes(), 0o644)?;
-        Ok(Admin { folder: folder.to_owned(), lives, now: Timestamp::now() })
+        write_new(&folder.join(LIVES), write_lives(&lives, None).as_bytes(), 0o644)?;
+        Ok(Admin { folder: folder.to_owned(), out: None, lives, now: Timestamp::now() })
     }
 
     /// A file of the folder.
@@ -203,6 +212,7 @@ impl Admin {
         let trusted =
             verify_bundle(&bundle, &pin, &self.state(&pin)?, self.now).map_err(|error| refused(&path, &error))?;
         write(&path, &bundle)?;
+        let copy = copy.or(self.out.as_deref());
         if let Some(copy) = copy {
             write(copy, &bundle)?;
         }
@@ -263,14 +273,20 @@ fn read_key(file: &Path) -> Result<SigningKey, Failure> {
     SigningKey::from_pem(&text).map_err(|what| Failure::new(format!("`{}`: {what}", file.display())))
 }
 
-fn write_lives(lives: &Lives) -> String {
+/// The text of `lives.toml`.
+pub fn write_lives(lives: &Lives, out: Option<&str>) -> String {
     let days = |life: SignedDuration| format!("{}h", life.as_hours());
+    let out = match out {
+        Some(out) => format!("{OUT} = \"{out}\"\n"),
+        None => format!("# {OUT} = \"/srv/policy/policy.bundle\"\n"),
+    };
     format!(
         "# For how long each file is believed after it was signed.\n\
          # root: how often the root keys are brought out of the safe.\nroot = \"{}\"\n\
          # targets, snapshot: how often the authors sign the policy again, even unchanged.\ntargets = \"{}\"\nsnapshot = \"{}\"\n\
          # timestamp: how often `signgate policy refresh` must run; a thief of the network can hide a change no longer.\n\
-         timestamp = \"{}\"\n",
+         timestamp = \"{}\"\n\
+         # Where each new bundle is written as well, relative to this folder or absolute; `--out` wins.\n{out}",
         days(lives.root),
         days(lives.targets),
         days(lives.snapshot),
@@ -278,22 +294,23 @@ fn write_lives(lives: &Lives) -> String {
     )
 }
 
-fn read_lives(text: &str) -> Result<Lives, String> {
+fn read_lives(text: &str) -> Result<(Lives, Option<PathBuf>), String> {
     let table: BTreeMap<String, String> = toml::from_str(text).map_err(|error| error.message().to_owned())?;
     let life = |role: Role| {
         let text = table.get(role.name()).ok_or_else(|| format!("`{role}` is missing"))?;
         let seconds = seconds(text).map_err(|what| format!("{role}: {what}"))?;
         i64::try_from(seconds).map(SignedDuration::from_secs).map_err(|error| error.to_string())
     };
-    if let Some(name) = table.keys().find(|name| Role::ALL.iter().all(|role| role.name() != *name)) {
-        return Err(format!("unknown name `{name}`; known are root, targets, snapshot, timestamp"));
+    if let Some(name) = table.keys().find(|name| *name != OUT && Role::ALL.iter().all(|role| role.name() != *name)) {
+        return Err(format!("unknown name `{name}`; known are root, targets, snapshot, timestamp, {OUT}"));
     }
-    Ok(Lives {
+    let lives = Lives {
         root: life(Role::Root)?,
         targets: life(Role::Targets)?,
         snapshot: life(Role::Snapshot)?,
         timestamp: life(Role::Timestamp)?,
-    })
+    };
+    Ok((lives, table.get(OUT).map(PathBuf::from)))
 }
 
 #[cfg(test)]
@@ -303,12 +320,13 @@ mod tests {
     #[test]
     fn the_lives_read_back_as_they_were_written() {
         let lives = Lives::default();
-        assert_eq!(read_lives(&write_lives(&lives)), Ok(lives));
+        assert_eq!(read_lives(&write_lives(&lives, None)), Ok((lives.clone(), None)));
+        assert_eq!(read_lives(&write_lives(&lives, Some("../b"))), Ok((lives, Some(PathBuf::from("../b")))));
     }
 
     #[test]
     fn a_misspelt_role_or_a_missing_one_is_an_error() {
-        let good = write_lives(&Lives::default());
+        let good = write_lives(&Lives::default(), None);
         assert!(read_lives(&good.replace("root =", "boot =")).is_err());
         assert!(read_lives(&format!("{good}x = \"1h\"\n")).unwrap_err().contains("`x`"));
         assert!(read_lives(&good.replace("8760h", "soon")).unwrap_err().contains("root"));

@@ -50,6 +50,10 @@ pub fn run(arguments: &Arguments, place: &Place) -> Result<Exit, Failure> {
             approval.approved_at
         ));
     }
+    let reports = desk::described_reports(&file);
+    if !reports.is_empty() {
+        ui::note(reports.trim_end());
+    }
     confirm(arguments.yes)?;
     desk::add_approval(&situation, &mut file, arguments.key.as_deref(), situation.now)?;
     match &arguments.out {

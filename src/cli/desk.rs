@@ -12,9 +12,14 @@ use jiff::Timestamp;
 use signgate_pkcs11::{
     config::Config,
     ledger::{Ledger, Settings, SqliteLedger},
-    policy::{Approval, Grant, OpenStep, Policy, Progress, SignerRef, Statement, previous_hash},
+    policy::{
+        Approval, BuildReport, Grant, OpenBuilds, OpenStep, Policy, Progress, SignerRef, Statement, previous_hash,
+    },
     policy_cache::request_files::{self, Found},
-    trust::approval::{GrantFile, SignedApproval, approval_text},
+    trust::{
+        approval::{GrantFile, SignedApproval, approval_text},
+        build_report::SignedReport,
+    },
 };
 use std::{
     fmt::Write,
@@ -125,6 +130,9 @@ pub fn add_approval(
     let step = match signer.progress(&grant, now).map_err(Failure::denied)? {
         Progress::Open(step) => step,
         Progress::Complete(since) => return Err(Failure::new(format!("it is complete since {since}"))),
+        Progress::Builds(open) => {
+            return Err(Failure::new(format!("everybody has approved; it {}", waits_for_builds(&open))));
+        }
     };
     let moment = this_second(now);
     let proposal = |key: &ApproverKey| {
@@ -189,6 +197,10 @@ pub fn file_away(situation: &Situation, file: &GrantFile) -> Result<Progress, Fa
             let path = save(requests_folder(config)?, file)?;
             ui::note(&format!("{id} {}: {}", waits_for(step), path.display()));
         }
+        Progress::Builds(open) => {
+            let path = save(requests_folder(config)?, file)?;
+            ui::note(&format!("{id} {}: {}", waits_for_builds(open), path.display()));
+        }
     }
     Ok(progress)
 }
@@ -203,6 +215,34 @@ pub fn waits_for(step: &OpenStep) -> String {
     format!("{has}; it waits for {}", step.waits_for.join(", "))
 }
 
+/// Which builds a request waits for, for a person.
+pub fn waits_for_builds(open: &OpenBuilds) -> String {
+    let has = format!("has {} of {} builds that agree", open.agreed_by.len(), open.required);
+    let why = open.passed_over.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+    if open.waits_for.is_empty() {
+        return format!("{has}{why}; nobody else in the policy can report one");
+    }
+    format!("{has}{why}; it waits for {}", open.waits_for.join(", "))
+}
+
+/// What builders have reported, for the person who is about to approve.
+pub fn described_reports(file: &GrantFile) -> String {
+    let agree = |report: &SignedReport| {
+        let report = BuildReport {
+            builder: String::new(),
+            reported_at: report.reported_at,
+            digests: report.digests.clone(),
+            key_fingerprint: String::new(),
+        };
+        if report.agrees_with(&file.statement.scope) { "gave these digests" } else { "gave OTHER digests" }
+    };
+    let line = |report: &SignedReport| {
+        let name = report.builder.escape_debug();
+        format!("  {:14} of {name} {}, reported at {}\n", "build", agree(report), report.reported_at)
+    };
+    file.reports.iter().map(line).collect()
+}
+
 /// Everything that a statement says, for the person who is about to sign it.
 pub fn described(statement: &Statement) -> String {
     let mut text = String::new();
@@ -214,7 +254,7 @@ pub fn described(statement: &Statement) -> String {
     line("signer", &statement.signer);
     line("key", &statement.key);
     line("policy", &statement.policy_id);
-    line("root", statement.root.as_deref().unwrap_or("none: a policy without trust metadata"));
+    line("root", statement.root.as_deref().unwrap_or("none"));
     line("asked by", &format!("{} at {}", statement.requester, statement.requested_at));
     line("grantee", &statement.grantee);
     line("signatures", &statement.signings.to_string());

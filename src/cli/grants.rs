@@ -64,7 +64,7 @@ fn import(situation: &Situation, files: &[PathBuf]) -> Result<Exit, Failure> {
         let file = desk::read(path)?;
         let id = file.statement.id().short_id();
         match desk::file_away(situation, &file)? {
-            Progress::Complete(_) | Progress::Open(_) => ui::print(&format!("{id}\n"))?,
+            Progress::Complete(_) | Progress::Open(_) | Progress::Builds(_) => ui::print(&format!("{id}\n"))?,
         }
     }
     Ok(Exit::Done)

@@ -3,7 +3,7 @@
 //! Read next: `admin.rs`, `publish.rs`.
 
 use super::{
-    admin::{Admin, BUNDLE, KEYS, POLICY, at, check_policy, refused, write_new},
+    admin::{Admin, BUNDLE, KEYS, POLICY, README, README_NAME, at, check_policy, refused, write_new},
     ui::{self, Exit, Failure},
 };
 use signgate_pkcs11::{
@@ -75,7 +75,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     let lives = Lives { targets: valid, snapshot: valid, timestamp: fresh, ..Lives::default() };
     let admin = Admin::create(&arguments.dir, lives)?;
     write_new(&admin.path(POLICY), &policy, 0o644)?;
-    write_new(&admin.path("README.md"), README.as_bytes(), 0o644)?;
+    write_new(&admin.path(README_NAME), README.as_bytes(), 0o644)?;
     let make = |name: &str, count: u64| -> Result<Vec<SigningKey>, Failure> {
         (1..=count).map(|number| admin.new_key(&format!("{name}-{number}"))).collect()
     };
@@ -115,8 +115,6 @@ fn first_policy(id: &str) -> String {
         "{{\n  \"schema\": \"signgate.policy/1\",\n  \"id\": \"{id}\",\n  \"users\": {{\n  }},\n  \"keypairs\": {{\n  }},\n  \"signers\": {{\n  }}\n}}\n"
     )
 }
-
-const README: &str = include_str!("init/README.md");
 
 #[cfg(test)]
 mod tests {

@@ -70,10 +70,7 @@ pub fn run(arguments: &Arguments, place: &Place) -> Result<Exit, Failure> {
 
 /// Why the gate does not go by what lies there, if it does not.
 fn unbelieved(config: &Config) -> Option<String> {
-    match PolicyCache::for_looking(config).fresh(Timestamp::now()) {
-        Ok(loaded) => loaded.bundle.as_ref()?.refused.as_ref().map(|refused| refused.line()),
-        Err(unusable) => Some(unusable.line()),
-    }
+    PolicyCache::for_looking(config).fresh(Timestamp::now()).err().map(|unusable| unusable.line())
 }
 
 /// A policy's text, and where it stands in a bundle.

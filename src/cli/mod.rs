@@ -14,6 +14,7 @@ mod caller_facts;
 mod demo;
 mod desk;
 mod diff;
+mod digests;
 mod doctor;
 mod explain;
 mod grants;
@@ -25,6 +26,7 @@ mod pre_approve;
 mod publish;
 mod recorded;
 mod reject;
+mod report;
 mod request;
 mod requests;
 mod revoke;
@@ -78,6 +80,8 @@ enum Command {
     PreApprove(pre_approve::Arguments),
     /// Say no to a request, which ends it
     Reject(reject::Arguments),
+    /// Say what your build of a request gave, as one of its builders
+    Report(report::Arguments),
     /// Ask for signatures that need approval; prints the request's id
     Request(request::Arguments),
     /// Show what waits for whom, the oldest first
@@ -131,6 +135,7 @@ pub fn main() -> ExitCode {
         Command::Policy(PolicyCommand::Schema) => schema::run(),
         Command::PreApprove(arguments) => pre_approve::run(&arguments, &place),
         Command::Reject(arguments) => reject::run(&arguments, &place),
+        Command::Report(arguments) => report::run(&arguments, &place),
         Command::Request(arguments) => request::run(&arguments, &place),
         Command::Requests(arguments) => requests::run(&arguments, &place),
         Command::Revoke(arguments) => revoke::run(&arguments),

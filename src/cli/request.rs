@@ -4,12 +4,13 @@
 
 use super::{
     desk,
+    digests::Digests,
     situation::{Place, Situation},
     ui::{self, Exit, Failure},
     whoami,
 };
 use signgate_pkcs11::{
-    policy::{self, Kind, PrincipalId, Scope, ScopeDigest, Statement, Terms, algorithm::Hash},
+    policy::{self, Kind, PrincipalId, Scope, Statement, Terms},
     policy_cache::request_files,
     trust::approval::GrantFile,
 };
@@ -60,9 +61,8 @@ pub struct Wish {
     /// Only by a program with this SHA-256
     #[arg(long, value_name = "HEX")]
     application_sha256: Option<String>,
-    /// Only this digest, `sha256:HEX`, or `sha256:HEX*3` for three times; may be given again
-    #[arg(long = "digest", value_name = "HASH:HEX", value_parser = digest)]
-    digests: Vec<ScopeDigest>,
+    #[command(flatten)]
+    digests: Digests,
 }
 
 impl Wish {
@@ -85,7 +85,7 @@ impl Wish {
             application: self.application.clone(),
             application_sha256: self.application_sha256.as_deref().map(str::to_ascii_lowercase),
             command_line: None,
-            digests: self.digests.clone(),
+            digests: self.digests.read()?,
             hostname: self.host.clone(),
             os_user: self.os_user.clone(),
         };
@@ -146,38 +146,4 @@ pub fn run(arguments: &Arguments, place: &Place) -> Result<Exit, Failure> {
     ui::note(desk::described(&statement).trim_end());
     ui::note(&format!("next: signgate approve {id}, by an approver"));
     Ok(Exit::Done)
-}
-
-/// `sha256:HEX`, perhaps with `*N`.
-fn digest(text: &str) -> Result<ScopeDigest, String> {
-    let wrong = || "expected `sha256:HEX` or `sha256:HEX*N`".to_owned();
-    let (name, rest) = text.split_once(':').ok_or_else(wrong)?;
-    let (value, uses) = match rest.split_once('*') {
-        Some((value, uses)) => (value, uses.parse().ok().filter(|uses| *uses > 0).ok_or_else(wrong)?),
-        None => (rest, 1),
-    };
-    let hash = Hash::from_name(name).ok_or_else(|| format!("`{name}` is no hash; use sha256, sha384 or sha512"))?;
-    let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(value.as_bytes()).map_err(|_| wrong())?;
-    if bytes.len() != hash.length() {
-        return Err(format!("a {hash} value has {} hexadecimal digits", hash.length() * 2));
-    }
-    Ok(ScopeDigest { hash, uses, value: data_encoding::HEXLOWER.encode(&bytes) })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_digest_names_its_hash_and_perhaps_how_often() {
-        let hex = "AB".repeat(32);
-        let once = digest(&format!("sha256:{hex}")).unwrap();
-        assert_eq!((once.hash, once.uses, once.value), (Hash::Sha256, 1, "ab".repeat(32)));
-        assert_eq!(digest(&format!("sha256:{hex}*3")).unwrap().uses, 3);
-        for text in
-            ["", "sha256", "sha256:", "sha256:ab", "md5:ab", &format!("sha256:{hex}*0"), &format!("sha512:{hex}")]
-        {
-            assert!(digest(text).is_err(), "{text}");
-        }
-    }
 }

@@ -59,7 +59,8 @@ pub fn run(arguments: &Arguments, place: &Place) -> Result<Exit, Failure> {
             ui::print_json(&row.json())?;
         } else {
             let statement = desk::described(&row.file.statement);
-            ui::print(&format!("{statement}  {:14} {}, {}\n", "state", row.state, row.detail))?;
+            let reports = desk::described_reports(&row.file);
+            ui::print(&format!("{statement}{reports}  {:14} {}, {}\n", "state", row.state, row.detail))?;
         }
         return Ok(Exit::Done);
     }
@@ -110,6 +111,11 @@ fn row(situation: &Situation, file: GrantFile) -> Row {
             Ok(Progress::Open(step)) => {
                 let detail = desk::waits_for(&step);
                 waits_for = step.waits_for;
+                detail
+            }
+            Ok(Progress::Builds(open)) => {
+                let detail = desk::waits_for_builds(&open);
+                waits_for = open.waits_for;
                 detail
             }
             Ok(Progress::Complete(since)) => {

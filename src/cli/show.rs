@@ -42,7 +42,7 @@ pub fn run(arguments: &Arguments, place: &Place) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     let own = publication.pin();
-    let configured = config.ok().and_then(|config| config.trust_root);
+    let configured = config.ok().map(|config| config.trust_root);
     // A bundle that somebody names need not be the one that is trusted here.
     let pin = if arguments.bundle.is_some() { own } else { configured.unwrap_or(own) };
     let verdict = verify_bundle(&bytes, &pin, &TrustedState::default(), Timestamp::now());

@@ -52,6 +52,11 @@ impl ApproverKey {
 
     /// An armoured SSHSIG over `message` in the namespace of approvals. May ask for a passphrase or a touch.
     pub fn sign(&self, message: &[u8]) -> Result<String, Failure> {
+        self.sign_in(NAMESPACE, message)
+    }
+
+    /// The same in another namespace.
+    pub fn sign_in(&self, namespace: &str, message: &[u8]) -> Result<String, Failure> {
         let folder;
         let file = match &self.place {
             KeyPlace::File(file) => file.clone(),
@@ -63,7 +68,7 @@ impl ApproverKey {
             }
         };
         let mut command = Command::new(PROGRAM);
-        command.args(["-Y", "sign", "-n", NAMESPACE, "-f"]).arg(&file);
+        command.args(["-Y", "sign", "-n", namespace, "-f"]).arg(&file);
         let output = feed(command, message)?;
         if !output.status.success() {
             return Err(Failure::new(format!("`{PROGRAM} -Y sign` made no signature with `{}`", file.display()))

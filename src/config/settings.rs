@@ -27,7 +27,13 @@ pub(super) fn parse(text: &str, file: &Path) -> Result<Settings, DocumentError> 
         let mode = top.required("mode", mode, r#"`"advisory"` or `"enforced"`"#)?;
         let listen = path(top, "listen", folder)?;
         let policy = path(top, "policy", folder)?;
-        let policy = top.required("policy", policy, "the path of the policy")?;
+        let policy = top.required("policy", policy, "the path of the policy bundle")?;
+        let trust_root = sha256(top, "trust_root")?;
+        let pinned = "the SHA-256 of the policy's first root, as `signgate init` and `signgate policy show` print it";
+        let trust_root = top.required("trust_root", trust_root, pinned)?;
+        let state = path(top, "state", folder)?;
+        let state =
+            top.required("state", state, "the folder of counts, records and the memory of the newest policy")?;
         let backend = top.section("backend", |section| {
             let module = path(section, "module", folder)?;
             let module = section.required("module", module, "the path of the HSM's PKCS#11 module")?;
@@ -51,10 +57,10 @@ pub(super) fn parse(text: &str, file: &Path) -> Result<Settings, DocumentError> 
             backend_module,
             tokens,
             policy,
-            trust_root: sha256(top, "trust_root")?,
+            trust_root,
             grants: path(top, "grants", folder)?,
             requests: path(top, "requests", folder)?,
-            state: path(top, "state", folder)?,
+            state,
             store_id: top.text("store_id")?,
             identity_sources: top.section("identity", identity_sources)?.unwrap_or_else(all_sources),
             verify: top
@@ -70,11 +76,6 @@ pub(super) fn parse(text: &str, file: &Path) -> Result<Settings, DocumentError> 
         if mode == Mode::Enforced && config.listen.is_none() {
             let message = "enforced mode needs `listen`, the path of the socket the gate is reached at".to_owned();
             return Err(top.error_at("mode", message));
-        }
-        if config.sync.is_some() && (config.trust_root.is_none() || config.state.is_none()) {
-            let message =
-                "`[sync]` needs `trust_root` and `state`: what is fetched must prove itself, and be remembered";
-            return Err(top.error_at("sync", message.to_owned()));
         }
         let allow_env_config = top.flag("allow_env_config")?.unwrap_or(false);
         Ok(Settings { config, allow_env_config })

@@ -9,7 +9,9 @@ use tempfile::TempDir;
 
 const SMALLEST: &str = r#"
 mode = "advisory"
-policy = "policy.json"
+policy = "policy.bundle"
+trust_root = "00112233445566778899AABBCCDDEEFF00112233445566778899aabbccddeeff"
+state = "state"
 [backend]
 module = "/usr/lib/softhsm/libsofthsm2.so"
 [backend.tokens.prod]
@@ -61,7 +63,7 @@ fn refused(text: &str, from: &str, to: &str, place: (usize, usize), words: &str)
 fn the_smallest_configuration_takes_the_defaults() {
     let config = parse(SMALLEST).unwrap();
     assert_eq!(config.mode, Mode::Advisory);
-    assert_eq!(config.policy, Path::new("/etc/signgate/policy.json"));
+    assert_eq!(config.policy, Path::new("/etc/signgate/policy.bundle"));
     assert_eq!(config.backend_module, Path::new("/usr/lib/softhsm/libsofthsm2.so"));
     let token = TokenConfig {
         select: TokenSelector::Label("Production".to_owned()),
@@ -71,11 +73,9 @@ fn the_smallest_configuration_takes_the_defaults() {
     assert_eq!(config.identity_sources, [Source::ServiceToken, Source::OsUser]);
     assert_eq!((config.verify, config.audit_durability), (Verify::Always, Durability::Full));
     assert!(config.list_before_login);
-    assert_eq!(
-        (config.listen, config.grants, config.requests, config.state, config.log),
-        (None, None, None, None, None)
-    );
-    assert_eq!((config.store_id, config.trust_root, config.sync), (None, None, None));
+    assert_eq!((config.listen, config.grants, config.requests, config.log), (None, None, None, None));
+    assert_eq!((config.store_id, config.sync), (None, None));
+    assert_eq!(config.state, Path::new("/etc/signgate/state"));
 }
 
 #[test]
@@ -86,10 +86,10 @@ fn every_setting_is_read() {
     assert_eq!(config.backend_module, Path::new("/etc/signgate/hsm.so"));
     assert_eq!(config.tokens["prod"].select, TokenSelector::Serial("0011".to_owned()));
     assert_eq!(config.tokens["test.2"].pin, PinSource::File(PathBuf::from("/etc/signgate/pin")));
-    assert_eq!(config.trust_root.unwrap()[..4], [0x00, 0x11, 0x22, 0x33]);
+    assert_eq!(config.trust_root[..4], [0x00, 0x11, 0x22, 0x33]);
     assert_eq!(config.grants.as_deref(), Some(Path::new("/etc/signgate/grants")));
     assert_eq!(config.requests.as_deref(), Some(Path::new("/etc/signgate/../requests")));
-    assert_eq!(config.state.as_deref(), Some(Path::new("/var/lib/signgate")));
+    assert_eq!(config.state, Path::new("/var/lib/signgate"));
     assert_eq!(config.store_id.as_deref(), Some("st-1"));
     assert_eq!(config.identity_sources, [Source::OsUser]);
     assert_eq!((config.verify, config.audit_durability), (Verify::First, Durability::Normal));
@@ -135,13 +135,13 @@ fn a_folder_and_a_checkout_are_sources_and_have_their_own_settings() {
 }
 
 #[test]
-fn what_is_fetched_must_prove_itself_and_be_remembered() {
-    for line in [
-        "trust_root = \"00112233445566778899AABBCCDDEEFF00112233445566778899aabbccddeeff\"\n",
-        "state = \"/var/lib/signgate\"\n",
-    ] {
-        let error = parse(&FULL.replace(line, "")).unwrap_err();
-        assert!(error.message.contains("`[sync]` needs `trust_root` and `state`"), "{error:?}");
+fn a_policy_must_prove_itself_and_be_remembered() {
+    for (key, what) in
+        [("trust_root", "`trust_root` is missing: it must be the SHA-256"), ("state", "`state` is missing")]
+    {
+        let without: Vec<&str> = SMALLEST.lines().filter(|line| !line.starts_with(key)).collect();
+        let error = parse(&without.join("\n")).unwrap_err();
+        assert!(error.message.contains(what), "{error:?}");
     }
 }
 
@@ -149,7 +149,7 @@ fn what_is_fetched_must_prove_itself_and_be_remembered() {
 fn a_misspelt_key_is_refused_with_its_place_and_what_was_meant() {
     refused(SMALLEST, "policy =", "polciy =", (3, 1), "unknown key `polciy`; did you mean `policy`?");
     refused(SMALLEST, "policy =", "stat = 'x'\npolicy =", (3, 1), "unknown key `stat`; did you mean `state`?");
-    refused(SMALLEST, "pin_file =", "serail = 'x'\npin_file =", (8, 1), "did you mean `serial`?");
+    refused(SMALLEST, "pin_file =", "serail = 'x'\npin_file =", (10, 1), "did you mean `serial`?");
     refused(SMALLEST, "policy =", "verify_all = true\npolicy =", (3, 1), "known are `mode`, `listen`");
     refused(
         FULL,
@@ -167,12 +167,12 @@ fn the_first_unknown_key_of_the_text_is_named() {
 
 #[test]
 fn a_wrong_type_is_refused_with_its_place() {
-    refused(SMALLEST, "\"policy.json\"", "7", (3, 10), "`policy` must be text in quotes, not a number");
+    refused(SMALLEST, "\"policy.bundle\"", "7", (3, 10), "`policy` must be text in quotes, not a number");
     refused(
         SMALLEST,
         "\"Production\"",
         "[\"a\"]",
-        (7, 9),
+        (9, 9),
         "`backend.tokens.prod.label` must be text in quotes, not a list",
     );
     refused(
@@ -205,13 +205,13 @@ fn a_word_out_of_a_list_is_refused_with_what_was_meant() {
 #[test]
 fn what_is_missing_is_named() {
     refused(SMALLEST, "mode = \"advisory\"", "", (1, 1), "`mode` is missing");
-    refused(SMALLEST, "module =", "#", (4, 1), "`backend.module` is missing");
-    refused(SMALLEST, "label =", "#", (6, 17), "`label` or by `serial`");
-    refused(SMALLEST, "label =", "serial = '1'\nlabel =", (7, 10), "`label` or by `serial`");
-    refused(SMALLEST, "pin_file =", "#", (6, 17), "`pin_file` or from `pin_env`");
-    refused(SMALLEST, "pin_file =", "pin_env = 'A'\npin_file =", (8, 11), "`pin_file` or from `pin_env`");
+    refused(SMALLEST, "module =", "#", (6, 1), "`backend.module` is missing");
+    refused(SMALLEST, "label =", "#", (8, 17), "`label` or by `serial`");
+    refused(SMALLEST, "label =", "serial = '1'\nlabel =", (9, 10), "`label` or by `serial`");
+    refused(SMALLEST, "pin_file =", "#", (8, 17), "`pin_file` or from `pin_env`");
+    refused(SMALLEST, "pin_file =", "pin_env = 'A'\npin_file =", (10, 11), "`pin_file` or from `pin_env`");
     refused(FULL, "listen =", "#", (2, 8), "enforced mode needs `listen`");
-    let no_token = "mode = 'advisory'\npolicy = 'p'\nbackend.module = 'm'";
+    let no_token = SMALLEST.split("[backend.tokens").next().unwrap();
     assert!(parse(no_token).unwrap_err().message.contains("no token"));
 }
 
@@ -219,30 +219,30 @@ fn what_is_missing_is_named() {
 fn a_pin_in_the_environment_is_for_advisory_mode_only() {
     let from_env = SMALLEST.replace("pin_file = \"pin\"", "pin_env = \"HSM_PIN\"");
     assert_eq!(parse(&from_env).unwrap().tokens["prod"].pin, PinSource::Env("HSM_PIN".to_owned()));
-    refused(&from_env, "HSM_PIN", "HSM=PIN", (8, 11), "name of an environment variable");
+    refused(&from_env, "HSM_PIN", "HSM=PIN", (10, 11), "name of an environment variable");
     refused(FULL, "pin_file = \"pin\"", "pin_env = \"P\"", (20, 47), "not for enforced mode");
 }
 
 #[test]
 fn values_that_mean_nothing_are_refused() {
-    refused(SMALLEST, "\"policy.json\"", "\"\"", (3, 10), "`policy` is empty");
-    refused(SMALLEST, "\"policy.json\"", "\"a\\u0000b\"", (3, 10), "NUL");
-    refused(SMALLEST, "Production", "P234567890123456789012345678901234", (7, 9), "more than 32 bytes");
-    refused(SMALLEST, "tokens.prod", "tokens.Prod", (6, 17), "`Prod` is no name");
+    refused(SMALLEST, "\"policy.bundle\"", "\"\"", (3, 10), "`policy` is empty");
+    refused(SMALLEST, "\"policy.bundle\"", "\"a\\u0000b\"", (3, 10), "NUL");
+    refused(SMALLEST, "Production", "P234567890123456789012345678901234", (9, 9), "more than 32 bytes");
+    refused(SMALLEST, "tokens.prod", "tokens.Prod", (8, 17), "`Prod` is no name");
     refused(FULL, "00112233", "0011223", (5, 14), "64 hexadecimal digits");
     refused(FULL, "00112233", "0011223x", (5, 14), "64 hexadecimal digits");
 }
 
 #[test]
 fn what_is_not_toml_is_refused_with_its_place() {
-    refused(SMALLEST, "policy = \"policy.json\"", "policy = policy.json", (3, 10), "");
+    refused(SMALLEST, "policy = \"policy.bundle\"", "policy = policy.bundle", (3, 10), "");
     refused(SMALLEST, "policy =", "mode = \"enforced\"\npolicy =", (3, 1), "duplicate key");
-    refused(SMALLEST, "label =", "label", (7, 7), "expected `=`");
+    refused(SMALLEST, "label =", "label", (9, 7), "expected `=`");
 }
 
 #[test]
 fn columns_count_characters() {
-    refused(SMALLEST, "label = \"Production\"", "\"é\" = 1 ; x", (7, 7), "must be quoted");
+    refused(SMALLEST, "label = \"Production\"", "\"é\" = 1 ; x", (9, 7), "must be quoted");
 }
 
 proptest::proptest! {
@@ -308,7 +308,7 @@ fn without_a_system_file_the_variable_counts_and_is_self_configured() {
     machine.write(&machine.own(), SMALLEST);
     let config = machine.find(Some(&machine.own())).unwrap();
     assert_eq!(config.file, machine.own());
-    assert_eq!(config.policy, machine.folder.join("home/policy.json"));
+    assert_eq!(config.policy, machine.folder.join("home/policy.bundle"));
     assert!(config.self_configured);
     let error = machine.find(None).unwrap_err();
     assert_eq!(error.message, "no configuration");

@@ -140,7 +140,7 @@ impl Gate {
             (Some(loaded), Some(principal)) => loaded.policy.principal_name(principal.id),
             _ => self.caller().os_user.as_deref().unwrap_or("unknown"),
         };
-        self.voice.refused(denial, &asked.slot.signer, by, decision, asked.now);
+        self.voice.refused(denial, (&asked.slot.signer, by), asked.loaded, decision, asked.now);
         let error = Error::Denied { class: denial.reason.class(), late };
         self.with_facts(asked, decision, |facts| {
             let refusal = ledger::Refusal {

@@ -2,7 +2,12 @@
 //! signatures there), and it never holds a secret or a control character. Tools repeat what was refused; the same
 //! refusal is said once. Read next: `record.rs`.
 
-use crate::{ledger::DecisionId, policy::Denial};
+use crate::{
+    ledger::DecisionId,
+    policy::Denial,
+    policy_cache::{Loaded, Unusable},
+    trust::Span,
+};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use std::io::Write;
@@ -20,10 +25,24 @@ pub struct Voice {
 
 impl Voice {
     /// Says that a signature was refused.
-    pub fn refused(&self, denial: &Denial, signer: &str, by: &str, decision: DecisionId, now: Timestamp) {
+    pub fn refused(
+        &self,
+        denial: &Denial,
+        (signer, by): (&str, &str),
+        policy: Option<&Loaded>,
+        decision: DecisionId,
+        now: Timestamp,
+    ) {
         let head = format!("DENIED {} signer={signer} by={by}:", denial.reason);
-        let line = format!("{head} {}. Next: {} [decision {decision}]", denial.detail, denial.next);
+        let policy = policy.map(|loaded| age(loaded, now)).unwrap_or_default();
+        let line = format!("{head} {}{policy}. Next: {} [decision {decision}]", denial.detail, denial.next);
         self.say(&head, &line, now);
+    }
+
+    /// Says why there is no policy to decide by.
+    pub fn unusable(&self, unusable: &Unusable, now: Timestamp) {
+        let denial = unusable.denial();
+        self.say(denial.reason.code(), &denial.to_string(), now);
     }
 
     /// Says anything else that stands between the caller and a signature.
@@ -43,6 +62,14 @@ impl Voice {
         drop(last);
         // One write, so that lines of several processes do not mix. A closed stderr is not worth failing for.
         let _ = std::io::stderr().write_all(format!("signgate: {}\n", printable(line)).as_bytes());
+    }
+}
+
+/// Which policy said no, and when it was last signed.
+fn age(loaded: &Loaded, now: Timestamp) -> String {
+    match loaded.issued_at {
+        Some(at) => format!(" (policy {}, signed {} ago)", loaded.version, Span::between(at, now)),
+        None => format!(" (policy {})", loaded.version),
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     config::{Mode, Source},
     identity::{self, Indirect, PinError},
-    policy::{Denial, Identified, IdentitySource, Policy, Reason, SignerRef, algorithm::Mechanism},
+    policy::{Denial, Identified, IdentitySource, Reason, SignerRef, algorithm::Mechanism},
     policy_cache::Loaded,
 };
 use jiff::Timestamp;
@@ -37,7 +37,7 @@ impl Gate {
                 self.say_notice(&loaded, now);
                 self.slots.grow(self.visible_signers(&loaded, now).into_iter());
             }
-            Err(unusable) => self.voice.trouble(&unusable.line(), now),
+            Err(unusable) => self.voice.unusable(&unusable, now),
         }
         self.slots.ids()
     }
@@ -137,11 +137,11 @@ impl Gate {
             return Err(Error::UserAlreadyLoggedIn);
         }
         let loaded = self.policy.fresh(now).map_err(|unusable| {
-            self.voice.trouble(&unusable.line(), now);
+            self.voice.unusable(&unusable, now);
             Error::FunctionFailed
         })?;
         let identified = self.prove(pin, &loaded, now)?;
-        self.check_membership(identified, &session.slot, &loaded.policy, now)?;
+        self.check_membership(identified, &session.slot, &loaded, now)?;
         session.slot.log_in(identified.source)
     }
 
@@ -171,16 +171,17 @@ impl Gate {
         &self,
         identified: Identified,
         slot: &Slot,
-        policy: &Policy,
+        loaded: &Loaded,
         now: Timestamp,
     ) -> Result<(), Error> {
+        let policy = &loaded.policy;
         let signer = policy.signer(&slot.signer).ok_or(Error::PinIncorrect)?;
         if policy.may_see(identified.id, signer) {
             return Ok(());
         }
         let name = policy.principal_name(identified.id);
         let denial = Denial::new(Reason::NotMember, format_args!("`{name}` has no role on this signer"));
-        self.voice.refused(&denial, &slot.signer, name, self.decision_id(now), now);
+        self.voice.refused(&denial, (&slot.signer, name), Some(loaded), self.decision_id(now), now);
         Err(Error::PinIncorrect)
     }
 

@@ -44,11 +44,11 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// What the configuration says of the ledger; none where it names no ledger, or no folder for it.
+    /// What the configuration says of the ledger; none where it names no ledger.
     #[must_use]
     pub fn from_config(config: &Config) -> Option<Settings> {
         Some(Settings {
-            folder: config.state.clone()?,
+            folder: config.state.clone(),
             store_id: Some(config.store_id.clone()?),
             durability: config.audit_durability,
             mode: match config.mode {

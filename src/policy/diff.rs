@@ -288,9 +288,23 @@ fn approvals(name: &str, old: SignerRef<'_>, new: SignerRef<'_>, found: &mut Fou
     }
     caps(&format!("most signatures of one grant of `{name}`"), before.max_signings, after.max_signings, found);
     caps(&format!("longest window of one grant of `{name}` in seconds"), before.max_window, after.max_window, found);
+    builds(name, old, new, found);
     let left_out = |rules: &ApprovalPolicy| rules.exclude_scope_fields.iter().map(ToString::to_string).collect();
     let gains = format!("the scope of grants of `{name}` leaves out");
     found.set::<String>(&left_out(before), &left_out(after), &gains, &format!("the scope of grants of `{name}` names"));
+}
+
+fn builds(name: &str, old: SignerRef<'_>, new: SignerRef<'_>, found: &mut Found) {
+    let rule = |signer: SignerRef<'_>| {
+        let builds = signer.approval_policy().and_then(|rules| rules.reproducible_builds.as_ref());
+        let name = |one: &_| approver_name(signer.policy(), *one);
+        builds.map_or((0, BTreeSet::new()), |rule| (rule.required, rule.builders.iter().map(name).collect()))
+    };
+    let ((before, were), (after, are)) = (rule(old), rule(new));
+    let effect = if after < before { Effect::Weakens } else { Effect::Strengthens };
+    found.word(&format!("builds that must agree for `{name}`"), &before, &after, effect);
+    let (gains, loses) = (format!("builds count for `{name}` by"), format!("builds no longer count for `{name}` by"));
+    found.set::<String>(&were, &are, &gains, &loses);
 }
 
 fn caps(what: &str, old: Option<u64>, new: Option<u64>, found: &mut Found) {
@@ -375,7 +389,7 @@ mod tests {
     #[test]
     fn each_change_is_said_with_the_way_it_goes() {
         type Edit = fn(&mut Value);
-        let cases: [(Edit, &str); 16] = [
+        let cases: [(Edit, &str); 17] = [
             (|new| new["users"]["bob"]["disabled"] = json!(true), "strengthens: `bob` is disabled"),
             (|new| new["users"]["ci"]["os_user"] = json!("build"), "weakens: `ci` is os_user jenkins → build"),
             (|new| new["users"]["bob"]["approver_keys"] = json!([]), "strengthens: approvals no longer count by `bob`"),
@@ -394,6 +408,13 @@ mod tests {
             (
                 |new| new["signers"]["release"]["approval_policy"] = json!({}),
                 "weakens: `release` asks for no approvals any more",
+            ),
+            (
+                |new| {
+                    new["signers"]["release"]["approval_policy"]["reproducible_builds"] =
+                        json!({ "builders": ["user:alice"], "required": 1 });
+                },
+                "strengthens: builds that must agree for `release` 0 → 1",
             ),
             (
                 |new| new["signers"]["release"]["approval_policy"]["max_signings"] = json!(11),

@@ -16,8 +16,10 @@ use super::{
 use jiff::{SignedDuration, Timestamp};
 use std::cmp::Reverse;
 
+mod builds;
 mod progress;
 
+pub use builds::OpenBuilds;
 pub(super) use progress::approver_name;
 pub use progress::{GrantLeft, OpenStep, Progress};
 
@@ -127,6 +129,7 @@ impl<'a> Question<'a> {
         self.is_for_this_key()?;
         self.keeps_the_rules()?;
         let start = self.approved_at()?;
+        self.builds_agree()?;
         let ends = self.window_from(start)?;
         let left = self.left(counts)?;
         let digest = self.in_scope(counts)?;

@@ -293,7 +293,7 @@ pub fn approve(policy: &Policy, before: &[Approval], step: usize, who: &str, at:
 }
 
 pub fn grant(statement: &Statement, approvals: Vec<Approval>) -> Grant {
-    Grant { statement: Arc::new(statement.clone()), approvals }
+    Grant { statement: Arc::new(statement.clone()), approvals, reports: Vec::new() }
 }
 
 /// The statement, approved by `alice` an hour ago.

@@ -4,6 +4,7 @@
 
 use super::{
     algorithm::Hash,
+    build_report::BuildReport,
     scope::Scope,
     value::{sha256_from_hex, words},
 };
@@ -52,7 +53,7 @@ pub struct Statement {
     pub requested_at: Timestamp,
     /// Who asks, by name. Nobody vouches for it, so the grantee is kept from approving as well.
     pub requester: String,
-    /// SHA-256 of the policy's first root metadata, hexadecimal; none for a policy without trust metadata.
+    /// SHA-256 of the policy's first root metadata, hexadecimal; none is good for no published policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<String>,
     /// What it is limited to.
@@ -191,6 +192,8 @@ pub struct Grant {
     pub statement: Arc<Statement>,
     /// Verified by `trust`.
     pub approvals: Vec<Approval>,
+    /// What builds gave; verified by `trust`.
+    pub reports: Vec<BuildReport>,
 }
 
 /// Grants and open requests, found by signer.

@@ -87,6 +87,7 @@ pub(super) struct User {
     pub has_credential: bool,
     pub approver_keys: Box<[ApproverKey]>,
     pub policy_keys: Box<[String]>,
+    pub build_keys: Box<[ApproverKey]>,
     pub disabled: bool,
     /// Every group the user is in, directly or not, ascending.
     pub groups: Box<[u32]>,
@@ -144,6 +145,14 @@ pub struct ApprovalPolicy {
     pub max_window: Option<u64>,
     /// Scope fields that requests leave out.
     pub exclude_scope_fields: Box<[ScopeField]>,
+    pub(super) reproducible_builds: Option<ReproducibleBuilds>,
+}
+
+/// How many builds must have given what is signed.
+#[derive(Debug)]
+pub(super) struct ReproducibleBuilds {
+    pub builders: Box<[Approver]>,
+    pub required: u32,
 }
 
 impl ApprovalPolicy {
@@ -259,6 +268,21 @@ impl Policy {
     #[must_use]
     pub fn approver_keys(&self, principal: PrincipalId) -> &[ApproverKey] {
         self.user(principal).map_or(&[], |(_, user)| &user.approver_keys)
+    }
+
+    /// The keys that sign what a user's builds gave.
+    #[must_use]
+    pub fn build_keys(&self, principal: PrincipalId) -> &[ApproverKey] {
+        self.user(principal).map_or(&[], |(_, user)| &user.build_keys)
+    }
+
+    /// Whose build key this is, by its blob in SSH wire format, expired or not.
+    #[must_use]
+    pub fn principal_of_build_key(&self, blob: &[u8]) -> Option<PrincipalId> {
+        self.users
+            .iter()
+            .find(|(_, _, user)| user.build_keys.iter().any(|key| key.blob() == blob))
+            .map(|(_, _, user)| user.id)
     }
 
     /// The ids of the keys with which a user signs policies.

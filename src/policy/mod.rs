@@ -8,6 +8,7 @@ pub mod slot_id;
 
 mod access;
 mod approver_key;
+mod build_report;
 mod certificate;
 mod decide;
 mod decision;
@@ -36,6 +37,7 @@ mod value;
 
 pub use access::Role;
 pub use approver_key::ApproverKey;
+pub use build_report::{BuildReport, ReportedDigest};
 pub use certificate::{Certificate, Material};
 pub use decide::{Permit, decide};
 pub use decision::{
@@ -43,7 +45,7 @@ pub use decision::{
     Outcome, Trace,
 };
 pub use diff::{Change, Effect, diff};
-pub use entitlement::{GrantLeft, OpenStep, Progress};
+pub use entitlement::{GrantLeft, OpenBuilds, OpenStep, Progress};
 pub use explain::{Explanation, Recording, Step, explain};
 pub use grant::{Approval, Grant, GrantId, GrantSet, Kind, Statement, previous_hash};
 pub use index::{ApprovalPolicy, CredentialState, Policy, PrincipalId, Standing};

@@ -50,6 +50,8 @@ pub(super) struct User {
     #[serde(default)]
     pub policy_keys: Vec<String>,
     #[serde(default)]
+    pub build_keys: Vec<ApproverKeyEntry>,
+    #[serde(default)]
     pub disabled: bool,
 }
 
@@ -261,6 +263,16 @@ pub(super) struct ApprovalRules {
     pub max_window: Option<Span>,
     #[serde(default)]
     pub exclude_scope_fields: Vec<ScopeField>,
+    #[serde(default, deserialize_with = "present")]
+    pub reproducible_builds: Option<Object<ReproducibleBuilds>>,
+}
+
+/// How many builds must have given what is signed.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReproducibleBuilds {
+    pub builders: Vec<String>,
+    pub required: u32,
 }
 
 /// One step of an approval policy.

@@ -131,6 +131,8 @@ reasons! {
     GrantMismatch = 904, "SG-GRANT-MISMATCH", DecidedNo, "signgate request";
     /// The grant gives more than the approval policy lets any request have.
     GrantOverCap = 905, "SG-GRANT-OVER-CAP", DecidedNo, "signgate request, within the caps of the signer";
+    /// The signer signs only what enough builds gave, and too few agree.
+    BuildsRequired = 906, "SG-BUILDS-REQUIRED", DecidedNo, "signgate report";
     /// The grant's time is over.
     GrantWindowOver = 1001, "SG-GRANT-WINDOW-OVER", DecidedNo, "signgate request";
     /// The grant's signatures are used up.

@@ -76,6 +76,11 @@ impl SignerRef<'_> {
         for field in &rules.exclude_scope_fields {
             scope.clear(*field);
         }
+        if let Some(rule) = rules.reproducible_builds.as_ref().filter(|_| terms.kind != Kind::BreakGlass)
+            && scope.digests.is_empty()
+        {
+            return Err(format!("`{name}` signs only what {} builds gave: name each digest", rule.required));
+        }
         let expires_at =
             terms.now.checked_add(SignedDuration::from_secs(LIFETIME)).map_err(|error| error.to_string())?;
         Ok(Statement {

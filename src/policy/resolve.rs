@@ -100,6 +100,7 @@ struct People {
     os_users: HashMap<Box<str>, u32>,
     credentials: HashMap<[u8; 32], index::Credential>,
     key_holders: HashMap<Box<[u8]>, u32>,
+    build_keys: HashSet<Box<[u8]>>,
 }
 
 impl People {
@@ -129,6 +130,7 @@ impl People {
             }
         }
         let approver_keys = self.approver_keys(number, name, &user, misfits);
+        let build_keys = self.build_keys(name, &user, misfits);
         let (product_admin, product_member) = administration.roles(number, &groups);
         index::User {
             id: PrincipalId::new(number, name),
@@ -137,11 +139,36 @@ impl People {
             has_credential: !user.credentials.is_empty(),
             approver_keys,
             policy_keys: user.policy_keys.into(),
+            build_keys,
             disabled: user.disabled,
             groups,
             product_admin,
             product_member,
         }
+    }
+
+    fn build_keys(
+        &mut self,
+        name: &Name,
+        user: &model::User,
+        misfits: &mut Misfits,
+    ) -> Box<[approver_key::ApproverKey]> {
+        let mut keys = Vec::with_capacity(user.build_keys.len());
+        for (position, entry) in user.build_keys.iter().enumerate() {
+            let position = position.to_string();
+            let path = ["users", name, "build_keys", &position];
+            match approver_key::ApproverKey::from_line(&entry.line, entry.expires.map(|date| date.0)) {
+                Ok(key) => {
+                    if !self.build_keys.insert(key.blob().into()) {
+                        let hint = "each key speaks for one builder".to_owned();
+                        misfits.add(&path, "this key is in the policy twice", Some(hint));
+                    }
+                    keys.push(key);
+                }
+                Err(message) => misfits.add(&path, message, None),
+            }
+        }
+        keys.into()
     }
 
     fn approver_keys(
@@ -227,7 +254,7 @@ type Missing = (String, Option<String>);
 
 /// `user:alice`, `group:release`, or a bare name that only one of them has.
 fn find<U, G>(text: &str, users: &Directory<U>, groups: &Directory<G>) -> Result<Found, Missing> {
-    if let Some(name) = text.strip_prefix("user:") {
+    if let Some(name) = text.strip_prefix("user:").or_else(|| text.strip_prefix("service_user:")) {
         return users.number(name).map(Found::User).ok_or_else(|| missing("user", name, users));
     }
     if let Some(name) = text.strip_prefix("group:") {

@@ -30,7 +30,7 @@ pub fn schema() -> Value {
     let definitions = json!({
         "user": user(), "credential": credential(), "approver_key": approver_key(), "group": group(),
         "product_roles": product_roles(), "keypair": keypair(), "signer": signer(), "member": member(),
-        "approval_policy": approval_policy(), "step": step(), "revocation": revocation(),
+        "approval_policy": approval_policy(), "step": step(), "reproducible_builds": reproducible_builds(), "revocation": revocation(),
     });
     if let Some(whole) = whole.as_object_mut() {
         whole.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
@@ -49,6 +49,7 @@ fn user() -> Value {
             "os_user": text("The operating system user that is this user."),
             "credentials": list("Service tokens; several at once while one replaces another.", reference("credential")),
             "approver_keys": list("SSH keys that approve requests in this user's name.", reference("approver_key")),
+            "build_keys": list("SSH keys that sign what this user's builds gave.", reference("approver_key")),
             "policy_keys": list("Ids of the keys with which this user signs policies.", json!({ "type": "string" })),
             "disabled": flag("Signs, requests and approves nothing."),
         }),
@@ -154,6 +155,18 @@ fn approval_policy() -> Value {
             "max_window": { "type": "string", "pattern": "^[0-9]+[smhd]$", "description": "Longest window of one grant: 8h, 30d, 90m." },
             "exclude_scope_fields": { "type": "array", "items": { "enum": fields.collect::<Vec<_>>() },
                 "description": "Scope fields that requests leave out, because they vary." },
+            "reproducible_builds": reference("reproducible_builds"),
+        }),
+    )
+}
+
+fn reproducible_builds() -> Value {
+    object(
+        "Only what this many builds gave is signed: a grant names digests, and so many builders report the same.",
+        &["builders", "required"],
+        json!({
+            "builders": list("user:NAME, service_user:NAME or group:NAME; each with build_keys.", json!({ "type": "string" })),
+            "required": { "type": "integer", "minimum": 1, "description": "How many distinct builders must report the same digests." },
         }),
     )
 }

@@ -116,7 +116,7 @@ impl<'p> SignerRef<'p> {
     /// Whether requests written on a refusal name the digest.
     #[must_use]
     pub fn scope_digest(self) -> bool {
-        self.signer.scope_digest
+        self.signer.scope_digest || self.approval_policy().is_some_and(|rules| rules.reproducible_builds.is_some())
     }
 
     /// Whether checks 9 to 11 are only recorded.

@@ -1,6 +1,6 @@
-//! What this host remembers of the bundles it has believed, in the state folder: the highest versions and the latest
-//! time (`trusted.json`), and the newest bundle that held (`good.bundle`). Written before anything is decided on a new
-//! bundle, replaced by a rename, guarded against other processes by a lock on the file's folder.
+//! What this host remembers of the bundles it has believed: the highest versions and the latest time, in
+//! `trusted.json` of the state folder. Written before anything is decided on a new bundle, replaced by a rename, guarded
+//! against other processes by a lock on the file's folder.
 //! A memory that can not be read is not an empty one. Read next: `../trust/state.rs`.
 
 use crate::{
@@ -15,8 +15,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const STATE: &str = "trusted.json";
-const GOOD: &str = "good.bundle";
+/// The memory's name in the state folder.
+pub const FILE: &str = "trusted.json";
 /// The memory is a few hundred bytes; more is not ours.
 const MOST_STATE: u64 = 64 << 10;
 
@@ -37,7 +37,7 @@ impl Memory {
     /// # Errors
     /// The memory is there and can not be read.
     pub fn recall(&self) -> Result<TrustedState, String> {
-        let path = self.folder.join(STATE);
+        let path = self.folder.join(FILE);
         match read_trusted(&path, MOST_STATE, Owners::Anyone) {
             Ok((bytes, _)) => TrustedState::from_bytes(&bytes).map_err(|error| format!("{}: {error}", path.display())),
             Err(error) if error.is_missing() => Ok(TrustedState::default()),
@@ -45,27 +45,15 @@ impl Memory {
         }
     }
 
-    /// The newest bundle that held, if there is one of at most `cap` bytes.
-    #[must_use]
-    pub fn good_bundle(&self, cap: u64) -> Option<Vec<u8>> {
-        read_trusted(&self.folder.join(GOOD), cap, Owners::Anyone).ok().map(|(bytes, _)| bytes)
-    }
-
     /// Remembers durably. What another process has learned meanwhile is never forgotten: `advance` gets the memory as
     /// it is under the lock, and gives what to keep.
     ///
     /// # Errors
     /// The memory can not be written, or what `advance` answers.
-    pub fn remember(
-        &self,
-        bundle: &[u8],
-        advance: impl FnOnce(TrustedState) -> Result<TrustedState, String>,
-    ) -> Result<(), String> {
+    pub fn remember(&self, advance: impl FnOnce(TrustedState) -> Result<TrustedState, String>) -> Result<(), String> {
         let _lock = self.lock().map_err(|error| self.unwritable(&error))?;
         let state = advance(self.recall()?)?;
-        self.replace(GOOD, bundle)
-            .and_then(|()| self.replace(STATE, &state.to_bytes()))
-            .map_err(|error| self.unwritable(&error))
+        self.replace(FILE, &state.to_bytes()).map_err(|error| self.unwritable(&error))
     }
 
     fn lock(&self) -> io::Result<Flock<File>> {

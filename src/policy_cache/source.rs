@@ -1,15 +1,16 @@
 //! Where the policy comes from: a bundle that proves itself by its signatures, against the pinned root and the memory
-//! of this host. A bundle that does not hold is replaced by the last one that did, for as long as that one lives.
+//! of this host. Where a bundle does not hold, a process goes on with the last one that did, for as long as that one
+//! lives; a process that has seen none decides nothing.
 //! Read next: `memory.rs`, `../trust/verify.rs`.
 
-use super::{Bundle, Loaded, Unusable, memory::Memory, sha256};
+use super::{Bundle, Loaded, Unusable, memory::Memory};
 use crate::{
     config::{
         Config,
         trusted_file::{Owners, read_trusted},
     },
     policy::{MAX_POLICY_SIZE, Policy, Reason, Standing},
-    trust::{TrustError, Trusted, TrustedState, verify_bundle},
+    trust::{Span, TrustError, Trusted, TrustedState, verify_bundle},
 };
 use jiff::{SignedDuration, Timestamp};
 use std::{
@@ -22,16 +23,12 @@ const MOST_METADATA: usize = 8 << 20;
 /// The remembered time is renewed when it is older than this.
 const TIME_STEP: SignedDuration = SignedDuration::from_mins(10);
 
-/// The policy file of a configuration.
+/// The policy bundle of a configuration, and what it takes to believe it.
 pub(super) struct Source {
     file: PathBuf,
     owners: Owners,
-    trust: Option<Trust>,
-}
-
-struct Trust {
     root: [u8; 32],
-    memory: Option<Memory>,
+    memory: Memory,
     remembers: bool,
 }
 
@@ -42,21 +39,22 @@ pub(super) struct Found {
     pub sha256: [u8; 32],
     pub issued_at: Option<Timestamp>,
     pub notice: Option<String>,
-    pub bundle: Option<Bundle>,
+    pub bundle: Bundle,
 }
 
 impl Source {
     pub(super) fn new(config: &Config) -> Source {
-        let memory = config.state.as_deref().map(Memory::new);
         Source {
             file: config.policy.clone(),
             owners: Owners::root_or_effective_user(),
-            trust: config.trust_root.map(|root| Trust { root, memory, remembers: true }),
+            root: config.trust_root,
+            memory: Memory::new(&config.state),
+            remembers: true,
         }
     }
 
     pub(super) fn without_remembering(self) -> Source {
-        Source { trust: self.trust.map(|trust| Trust { remembers: false, ..trust }), ..self }
+        Source { remembers: false, ..self }
     }
 
     pub(super) fn file(&self) -> &Path {
@@ -70,66 +68,33 @@ impl Source {
         })
     }
 
-    /// The policy in these bytes, else the last good one.
+    /// The policy in these bytes, else the last one that this process believed, for as long as that one lives. A process
+    /// that has believed none yet goes by nothing.
     pub(super) fn policy(&self, bytes: &[u8], before: Option<&Loaded>, now: Timestamp) -> Result<Found, Unusable> {
-        let Some(trust) = &self.trust else { return self.parse(bytes) };
-        let refused = match trust.believe(bytes, &self.file, now) {
+        let refused = match self.judge(bytes, &self.file, now) {
             Ok(found) => return Ok(found),
             Err(refused) => refused,
         };
-        let notice = format!("the policy bundle does not hold, the last good one stays: {}", refused.line());
-        if let Some(before) = before {
-            return Ok(Found {
-                policy: Arc::clone(&before.policy),
-                version: before.version,
-                sha256: before.sha256,
-                issued_at: before.issued_at,
-                notice: Some(notice),
-                bundle: before.bundle.clone().map(|bundle| Bundle { refused: Some(refused), ..bundle }),
-            });
-        }
-        let good = trust.memory.as_ref().and_then(|memory| memory.good_bundle(most_bytes()));
-        let found = good.filter(|good| good != bytes).and_then(|good| trust.believe(&good, &self.file, now).ok());
-        let Some(found) = found else { return Err(refused) };
-        let bundle = found.bundle.map(|bundle| Bundle { refused: Some(refused), ..bundle });
-        Ok(Found { notice: Some(notice), bundle, ..found })
-    }
-
-    /// The policy in these bytes and no other; a policy without trust metadata is not believed. They are in no file yet, so
-    /// errors name the policy as the bundle does.
-    pub(super) fn believe(&self, bytes: &[u8], now: Timestamp) -> Result<Arc<Policy>, Unusable> {
-        match &self.trust {
-            Some(trust) => trust.believe(bytes, Path::new("policy.json"), now).map(|found| found.policy),
-            None => {
-                let detail = "the configuration names no `trust_root`, so a bundle can not prove itself";
-                Err(Unusable::new(Reason::PolicyInvalid, detail, None))
-            }
-        }
-    }
-
-    fn parse(&self, bytes: &[u8]) -> Result<Found, Unusable> {
-        let policy = parse(bytes, &self.file)?;
+        let Some(before) = before else { return Err(refused) };
         Ok(Found {
-            policy: Arc::new(policy),
-            version: 0,
-            sha256: sha256(bytes),
-            issued_at: None,
-            notice: None,
-            bundle: None,
+            policy: Arc::clone(&before.policy),
+            version: before.version,
+            sha256: before.sha256,
+            issued_at: before.issued_at,
+            notice: Some(format!("the policy bundle does not hold, the last good one stays: {}", refused.line())),
+            bundle: before.bundle.clone(),
         })
     }
-}
 
-impl Trust {
-    fn believe(&self, bundle: &[u8], file: &Path, now: Timestamp) -> Result<Found, Unusable> {
-        let Some(memory) = &self.memory else {
-            let detail = "the configuration names no `state` folder, so a bundle's version can not be remembered";
-            let next = "add `state = \"FOLDER\"` to the configuration".to_owned();
-            return Err(Unusable::new(Reason::PolicyInvalid, detail, Some(next)));
-        };
+    /// The policy in these bytes and no other. They are in no file yet, so errors name the policy as the bundle does.
+    pub(super) fn believe(&self, bytes: &[u8], now: Timestamp) -> Result<Arc<Policy>, Unusable> {
+        self.judge(bytes, Path::new("policy.json"), now).map(|found| found.policy)
+    }
+
+    fn judge(&self, bundle: &[u8], file: &Path, now: Timestamp) -> Result<Found, Unusable> {
         let unwritable = |detail: String| Unusable::new(Reason::LedgerUnwritable, detail, None);
-        let state = memory.recall().map_err(unwritable)?;
-        let trusted = verify_bundle(bundle, &self.root, &state, now).map_err(|error| refused(&error))?;
+        let state = self.memory.recall().map_err(unwritable)?;
+        let trusted = verify_bundle(bundle, &self.root, &state, now).map_err(|error| refused(&error, &state, now))?;
         let policy = parse(trusted.policy, file)?;
         if self.remembers && is_news(&trusted.state, &state) {
             // Verified again under the lock: another process may have believed a newer bundle meanwhile.
@@ -138,7 +103,7 @@ impl Trust {
                     .map(|trusted| trusted.state)
                     .map_err(|error| error.to_string())
             };
-            memory.remember(bundle, advance).map_err(unwritable)?;
+            self.memory.remember(advance).map_err(unwritable)?;
         }
         let standing = Standing {
             version: Some(trusted.policy_version),
@@ -151,15 +116,14 @@ impl Trust {
             sha256: trusted.policy_sha256,
             issued_at: trusted.issued_at,
             notice: ends_soon(&trusted, now).then(|| ending(&trusted, now)),
-            bundle: Some(Bundle {
+            bundle: Bundle {
                 root: trusted.root_version,
                 timestamp: trusted.state.timestamp.map_or(0, |seen| seen.version),
                 snapshot: trusted.state.snapshot.map_or(0, |seen| seen.version),
                 expires_first: trusted.expires_first,
                 expires_at: trusted.expires_at,
                 ends_soon: ends_soon(&trusted, now),
-                refused: None,
-            }),
+            },
         })
     }
 }
@@ -171,7 +135,8 @@ fn parse(bytes: &[u8], file: &Path) -> Result<Policy, Unusable> {
     })
 }
 
-fn refused(error: &TrustError) -> Unusable {
+/// The refusal, with how long ago this host last believed a policy.
+fn refused(error: &TrustError, state: &TrustedState, now: Timestamp) -> Unusable {
     let reason = match error {
         TrustError::Expired { .. } => Reason::PolicyExpired,
         TrustError::RolledBack { .. } | TrustError::SameVersion { .. } => Reason::PolicyRolledBack,
@@ -186,7 +151,13 @@ fn refused(error: &TrustError) -> Unusable {
         | TrustError::UnderThreshold { .. }
         | TrustError::Mixed { .. } => Reason::PolicyInvalid,
     };
-    Unusable::new(reason, error.to_string(), Some(error.next().to_owned()))
+    let known = match (state.targets, state.time) {
+        (Some(seen), Some(at)) if at <= now => {
+            format!(" (policy {} was last believed here {} ago)", seen.version, Span::between(at, now))
+        }
+        _ => String::new(),
+    };
+    Unusable::new(reason, format!("{error}{known}"), Some(error.next().to_owned()))
 }
 
 /// Whether there is something to remember: a new version, or a time that has moved on.

@@ -4,6 +4,7 @@
 //! Read next: `sshsig.rs` (one signature), `policy/entitlement.rs` (what makes a grant count).
 
 use super::{
+    build_report::SignedReport,
     json::{At, Json, JsonError, object},
     sshsig::{self, SshSigError},
 };
@@ -15,7 +16,7 @@ use std::{fmt, sync::Arc};
 pub const NAMESPACE: &str = "signgate-approval@v1";
 /// The largest request or grant file that is read, in bytes.
 pub const MAXIMUM_FILE: usize = 1024 * 1024;
-/// The most approvals and rejections a file may carry: each costs a verification.
+/// The most approvals, rejections and reports a file may carry: each costs a verification.
 pub const MAXIMUM_APPROVALS: usize = 64;
 
 const APPROVAL_FORMAT: &str = "signgate.approval/1";
@@ -30,6 +31,8 @@ pub struct GrantFile {
     pub approvals: Vec<SignedApproval>,
     /// In the order of the file; one ends the request.
     pub rejections: Vec<SignedRejection>,
+    /// What builds gave, in the order of the file.
+    pub reports: Vec<SignedReport>,
 }
 
 /// An approval as the file has it.
@@ -151,7 +154,7 @@ impl GrantFile {
     /// A request that nobody has answered yet.
     #[must_use]
     pub fn new(statement: Statement) -> GrantFile {
-        GrantFile { statement, approvals: Vec::new(), rejections: Vec::new() }
+        GrantFile { statement, approvals: Vec::new(), rejections: Vec::new(), reports: Vec::new() }
     }
 
     /// Reads a file strictly: every member known, none twice, each value in the one spelling that is signed.
@@ -167,7 +170,7 @@ impl GrantFile {
     }
 
     fn of_tree(at: &At<'_>) -> Result<GrantFile, JsonError> {
-        at.only(&["statement", "approvals", "rejections"])?;
+        at.only(&["statement", "approvals", "rejections", "reports"])?;
         let statement = read_statement(&at.member("statement")?)?;
         let mut file = GrantFile::new(statement);
         if let Some(list) = at.optional("approvals")? {
@@ -194,8 +197,14 @@ impl GrantFile {
                 });
             }
         }
-        if file.approvals.len().saturating_add(file.rejections.len()) > MAXIMUM_APPROVALS {
-            return Err(at.error(format!("more than {MAXIMUM_APPROVALS} approvals and rejections")));
+        if let Some(list) = at.optional("reports")? {
+            for item in list.items()? {
+                file.reports.push(SignedReport::read(&item)?);
+            }
+        }
+        let signatures = file.approvals.len().saturating_add(file.rejections.len()).saturating_add(file.reports.len());
+        if signatures > MAXIMUM_APPROVALS {
+            return Err(at.error(format!("more than {MAXIMUM_APPROVALS} approvals, rejections and reports")));
         }
         Ok(file)
     }
@@ -226,6 +235,10 @@ impl GrantFile {
         if !self.rejections.is_empty() {
             members.push(("rejections".to_owned(), Json::Array(rejections.collect())));
         }
+        if !self.reports.is_empty() {
+            let reports = self.reports.iter().map(SignedReport::write).collect();
+            members.push(("reports".to_owned(), Json::Array(reports)));
+        }
         Json::Object(members.into_iter().collect()).pretty().into_bytes()
     }
 
@@ -239,7 +252,10 @@ impl GrantFile {
             let (approver, reason) = (rejection.approver.clone(), rejection.reason.clone());
             return Err(GrantFileError::Rejected { approver, reason });
         }
-        Ok(Grant { statement: Arc::new(self.statement.clone()), approvals })
+        let id = self.statement.id();
+        let reports = self.reports.iter().enumerate().map(|(position, report)| report.verify(&id, position));
+        let reports = reports.collect::<Result<_, _>>()?;
+        Ok(Grant { statement: Arc::new(self.statement.clone()), approvals, reports })
     }
 
     /// The approvals, each with the key that really signed it.
@@ -290,7 +306,7 @@ fn read_statement(at: &At<'_>) -> Result<Statement, JsonError> {
     }
 }
 
-fn moment(at: &At<'_>) -> Result<Timestamp, JsonError> {
+pub(super) fn moment(at: &At<'_>) -> Result<Timestamp, JsonError> {
     let text = at.text()?;
     let parsed = text.parse::<Timestamp>().ok().filter(|moment| moment.to_string() == text);
     parsed.ok_or_else(|| at.error("expected a moment such as `2030-01-31T00:00:00Z`"))

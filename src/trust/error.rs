@@ -193,11 +193,7 @@ impl fmt::Display for TrustError {
                 write!(f, "`{file}` is signed by {valid} of the {threshold} keys that the role {role} needs")
             }
             TrustError::Expired { role, at, now } => {
-                write!(
-                    f,
-                    "the policy's {role} expired at {at}, {} ago",
-                    Span(now.as_second().saturating_sub(at.as_second()))
-                )
+                write!(f, "the policy's {role} expired at {at}, {} ago", Span::between(*at, *now))
             }
             TrustError::RolledBack { role, found, seen } => {
                 write!(f, "the policy's {role} has version {found}, but version {seen} was seen here before")
@@ -215,8 +211,17 @@ impl fmt::Display for TrustError {
 
 impl std::error::Error for TrustError {}
 
-/// A span of time in the largest unit that says something.
-struct Span(i64);
+/// A span of time for people, in the largest unit that says something.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Span(i64);
+
+impl Span {
+    /// From one moment to a later one.
+    #[must_use]
+    pub fn between(from: Timestamp, to: Timestamp) -> Span {
+        Span(to.as_second().saturating_sub(from.as_second()))
+    }
+}
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,6 +5,7 @@
 pub mod approval;
 pub mod archive;
 pub mod author;
+pub mod build_report;
 mod error;
 pub mod json;
 mod metadata;
@@ -15,6 +16,6 @@ pub mod sshsig;
 mod state;
 mod verify;
 
-pub use error::{Role, TrustError};
+pub use error::{Role, Span, TrustError};
 pub use state::{Seen, TrustedState};
 pub use verify::{CLOCK_TOLERANCE, Trusted, verify_bundle};

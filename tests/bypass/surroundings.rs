@@ -7,6 +7,7 @@ use crate::{
         child::{Child, stage},
         folder::{CI_TOKEN, Folder, bench, policy_for, without_ambient},
         module::Mechanism,
+        publish::next_bundle,
         tokens,
     },
     three_signers, through_the_gate,
@@ -50,9 +51,9 @@ fn a_configuration_or_policy_that_others_may_write_counts_for_nothing() {
         set(&folder, "signgate.toml", mode);
         no_configuration.run(&folder);
         set(&folder, "signgate.toml", 0o600);
-        set(&folder, "policy.json", mode);
+        set(&folder, "policy.bundle", mode);
         no_policy.run(&folder);
-        set(&folder, "policy.json", 0o600);
+        set(&folder, "policy.bundle", 0o600);
     }
     // The folder they lie in: whoever writes there replaces them.
     set(&folder, ".", 0o777);
@@ -82,17 +83,17 @@ fn files_of_another_account_count_for_nothing() {
     };
     let folder = three_signers(here!());
     good.run(&folder);
-    give(&folder, "policy.json", SOMEBODY);
+    give(&folder, "policy.bundle", SOMEBODY);
     no_policy.run(&folder);
-    give(&folder, "policy.json", 0);
+    give(&folder, "policy.bundle", 0);
     give(&folder, "signgate.toml", SOMEBODY);
     no_configuration.run(&folder);
     give(&folder, "signgate.toml", 0);
     // A link that somebody else made may lead somewhere else tomorrow.
-    fs::rename(folder.path("policy.json"), folder.path("real.json")).expect("a rename");
-    symlink(folder.path("real.json"), folder.path("policy.json")).expect("a link");
+    fs::rename(folder.path("policy.bundle"), folder.path("real.json")).expect("a rename");
+    symlink(folder.path("real.json"), folder.path("policy.bundle")).expect("a link");
     good.run(&folder);
-    give(&folder, "policy.json", SOMEBODY);
+    give(&folder, "policy.bundle", SOMEBODY);
     no_policy.run(&folder);
 }
 
@@ -107,8 +108,8 @@ fn a_fifo_a_device_or_a_folder_in_place_of_a_file_does_not_hold_the_process_up()
     if tokens::is_missing(here!()) {
         return;
     }
-    for name in ["policy.json", "signgate.toml"] {
-        let bad = if name == "policy.json" { &no_policy } else { &no_configuration };
+    for name in ["policy.bundle", "signgate.toml"] {
+        let bad = if name == "policy.bundle" { &no_policy } else { &no_configuration };
         let makers: [fn(&std::path::Path); 3] = [
             |path| fs::create_dir(path).expect("a folder"),
             |path| symlink("/dev/zero", path).expect("a link"),
@@ -147,7 +148,7 @@ fn the_working_folder_decides_nothing() {
     let attack = stage(here!(), "attack", |child| {
         let bait = child.folder.path("bait");
         fs::create_dir(&bait).expect("a folder");
-        for name in ["signgate.toml", "policy.json", "libsofthsm2.so", "hsm.pin"] {
+        for name in ["signgate.toml", "policy.bundle", "libsofthsm2.so", "hsm.pin"] {
             fs::write(bait.join(name), b"not what it seems").expect("a file");
         }
         env::set_current_dir(&bait).expect("the attacker's folder");
@@ -164,15 +165,16 @@ fn a_relative_policy_is_found_beside_its_configuration() {
     let attack = stage(here!(), "attack", |child| {
         let bait = child.folder.path("bait");
         fs::create_dir(&bait).expect("a folder");
-        let open = without_ambient(child.folder.policy());
-        fs::write(bait.join("policy.json"), open.to_string()).expect("a file");
+        // Newer and signed as it must be: only its place is wrong.
+        let other = without_ambient(child.folder.policy());
+        fs::write(bait.join("policy.bundle"), next_bundle(child.folder.root(), &other.to_string())).expect("a file");
         env::set_current_dir(&bait).expect("the attacker's folder");
         signs(child);
     });
     if !tokens::is_missing(here!()) {
         let folder = three_signers(here!());
-        let absolute = folder.path("policy.json").display().to_string();
-        folder.edit_configuration(|text| text.replace(&absolute, "policy.json"));
+        let absolute = folder.path("policy.bundle").display().to_string();
+        folder.edit_configuration(|text| text.replace(&absolute, "policy.bundle"));
         attack.run(&folder);
     }
 }

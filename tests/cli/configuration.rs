@@ -37,7 +37,7 @@ fn a_configuration_can_be_named_on_the_command_line() {
     workshop.check(
         r#"
         $ signgate whoami --config other.toml
-        ! signgate: configuration `DIR/other.toml`, line 1, column 1: `policy` is missing: it must be the path of the policy
+        ! signgate: configuration `DIR/other.toml`, line 1, column 1: `policy` is missing: it must be the path of the policy bundle
         ! next: correct line 1 of DIR/other.toml
         [4]
         "#,

@@ -142,7 +142,7 @@ fn a_ledger_that_is_gone_or_can_not_be_written_stops_signing_with_a_reason() {
         return;
     }
     let breakages: [(&str, fn(&Folder)); 4] = [
-        ("gone", |folder| fs::remove_dir_all(folder.path("state")).expect("a folder")),
+        ("gone", |folder| fs::remove_file(folder.path("state/ledger.db")).expect("a file")),
         ("emptied", |folder| fs::write(folder.path("state/ledger.db"), b"").expect("a file")),
         ("garbage", |folder| fs::write(folder.path("state/ledger.db"), [7; 8192]).expect("a file")),
         ("another", |folder| {

@@ -7,6 +7,7 @@ use crate::{
         child::{Child, gate},
         folder::{CI_TOKEN, Folder, bench, policy_for, without_ambient},
         module::{Mechanism, Module},
+        publish::next_bundle,
         sign::ecdsa,
     },
 };
@@ -87,22 +88,11 @@ const CHANGES: &[Change] = &[
         CKR_DATA_INVALID,
         CKR_MECHANISM_INVALID,
     ),
-    ("the policy is deleted", |f| fs::remove_file(f.path("policy.json")).expect("a file"), FAILED, FAILED),
-    ("the policy is emptied", |f| f.replace("policy.json", b""), FAILED, FAILED),
-    (
-        "the policy is cut short",
-        |f| {
-            let text = f.text("policy.json");
-            f.replace("policy.json", &text.as_bytes()[..text.len() / 2]);
-        },
-        FAILED,
-        FAILED,
-    ),
-    ("the policy has an unknown member", |f| edit(f, |p| p["signers"]["p256"]["rol"] = json!(1)), FAILED, FAILED),
+    ("the policy is deleted", |f| fs::remove_file(f.path("policy.bundle")).expect("a file"), FAILED, FAILED),
     (
         "others may write the policy",
         |f| {
-            fs::set_permissions(f.path("policy.json"), fs::Permissions::from_mode(0o666)).expect("a mode");
+            fs::set_permissions(f.path("policy.bundle"), fs::Permissions::from_mode(0o666)).expect("a mode");
         },
         FAILED,
         FAILED,
@@ -110,23 +100,23 @@ const CHANGES: &[Change] = &[
     (
         "the policy is a folder",
         |f| {
-            fs::remove_file(f.path("policy.json")).expect("a file");
-            fs::create_dir(f.path("policy.json")).expect("a folder");
+            fs::remove_file(f.path("policy.bundle")).expect("a file");
+            fs::create_dir(f.path("policy.bundle")).expect("a folder");
         },
         FAILED,
         FAILED,
     ),
 ];
 
-fn restore(folder: &Folder, good: &str) {
-    let _ = fs::remove_dir(folder.path("policy.json"));
-    folder.replace("policy.json", good.as_bytes());
+fn restore(folder: &Folder, good: &Value) {
+    let _ = fs::remove_dir(folder.path("policy.bundle"));
+    folder.write_policy(good);
 }
 
 #[test]
 fn a_change_between_beginning_and_signature_counts_and_its_undoing_too() {
     gate(here!(), folder, |child| {
-        let good = child.folder.text("policy.json");
+        let good = child.folder.policy();
         for (what, change, with_data, at_beginning) in CHANGES {
             let (module, session, key) = opened(child, "p256");
             answers!(module.sign_init(session, &ecdsa(), key), CKR_OK, "{what}: before");
@@ -145,7 +135,7 @@ fn a_change_between_beginning_and_signature_counts_and_its_undoing_too() {
 #[test]
 fn a_change_in_the_middle_of_a_message_counts() {
     gate(here!(), folder, |child| {
-        let good = child.folder.text("policy.json");
+        let good = child.folder.policy();
         for (what, change, with_data, _) in CHANGES {
             let (module, session, key) = opened(child, "p256");
             // A mechanism that the change of mechanisms does not allow either.
@@ -218,7 +208,7 @@ fn a_credential_that_is_taken_away_signs_no_more_though_it_is_logged_in() {
         let module = &child.module;
         answers!(module.initialize(), CKR_OK);
         let session = module.open(module.slot("p256")).expect("a session");
-        let good = child.folder.text("policy.json");
+        let good = child.folder.policy();
         for (what, change) in changes {
             answers!(module.login(session, CI_TOKEN), CKR_OK, "{what}");
             let key = module.private_key(session);
@@ -257,15 +247,20 @@ fn what_is_written_in_place_counts_as_well() {
     gate(here!(), folder, |child| {
         let (module, session, key) = opened(child, "p256");
         answers!(module.sign_once(session, &ecdsa(), key, &[7; 32]), CKR_OK);
-        let good = child.folder.text("policy.json");
+        let size = || fs::metadata(child.folder.path("policy.bundle")).expect("a file").len();
+        let (good, before) = (child.folder.policy().to_string(), size());
         // As long as before, in the same file.
         let bad = good.replace("\"operator\"", "\"auditor\" ");
-        assert_eq!(bad.len(), good.len());
-        fs::write(child.folder.path("policy.json"), &bad).expect("a file");
+        let write = |policy: &str| {
+            let bundle = next_bundle(child.folder.root(), policy);
+            fs::write(child.folder.path("policy.bundle"), bundle).expect("a file");
+            assert_eq!(size(), before);
+        };
+        write(&bad);
         // The files are looked at with the data; at the beginning only where the last look ends in a no.
         answers!(module.sign_once(session, &ecdsa(), key, &[7; 32]), DENIED);
         answers!(module.sign_init(session, &ecdsa(), key), DENIED);
-        fs::write(child.folder.path("policy.json"), &good).expect("a file");
+        write(&good);
         answers!(module.sign_once(session, &ecdsa(), key, &[7; 32]), CKR_OK);
     });
 }

@@ -135,7 +135,7 @@ fn the_module_says_what_it_is() {
 fn a_beginning_is_cheap_and_leaves_nothing_behind() {
     gate(here!(), demo, |child| {
         child.folder.edit_configuration(|text| text.replace("libsofthsm2.so", "no-such-module.so"));
-        fs::remove_file(child.folder.path("policy.json")).expect("a policy to remove");
+        fs::remove_file(child.folder.path("policy.bundle")).expect("a policy to remove");
         let before = entries(&child.folder);
         let started = Instant::now();
         for _ in 0..200 {
@@ -378,18 +378,22 @@ fn a_configuration_that_was_mended_is_taken_without_reloading_the_module() {
 
 #[test]
 fn a_broken_policy_lets_the_module_begin_and_list_nothing() {
-    let breakages: [(&str, fn(&Folder)); 6] = [
-        ("absent", |folder| fs::remove_file(folder.path("policy.json")).expect("a file")),
-        ("empty", |folder| folder.replace("policy.json", b"")),
-        ("no JSON", |folder| folder.replace("policy.json", b"{\"schema\":")),
+    let breakages: [(&str, fn(&Folder)); 7] = [
+        ("absent", |folder| fs::remove_file(folder.path("policy.bundle")).expect("a file")),
+        ("empty", |folder| folder.replace("policy.bundle", b"")),
+        ("no JSON", |folder| folder.publish("{\"schema\":")),
         ("an unknown member", |folder| folder.edit_policy(|policy| policy["signors"] = serde_json::json!({}))),
         ("twice the same member", |folder| {
-            let text = folder.text("policy.json");
-            folder.replace("policy.json", text.replacen('{', "{\"id\":\"twice\",", 1).as_bytes());
+            folder.publish(&folder.policy().to_string().replacen('{', "{\"id\":\"twice\",", 1));
+        }),
+        ("not signed", |folder| {
+            let bundle = fs::read(folder.path("policy.bundle")).expect("a bundle");
+            let text = String::from_utf8(bundle).expect("text");
+            folder.replace("policy.bundle", text.replace("\"sig\": \"", "\"sig\": \"00").as_bytes());
         }),
         ("writable for the group", |folder| {
             let mode = fs::Permissions::from_mode(0o660);
-            fs::set_permissions(folder.path("policy.json"), mode).expect("a mode");
+            fs::set_permissions(folder.path("policy.bundle"), mode).expect("a mode");
         }),
     ];
     let stage = stage(here!(), "gate", |child| {

@@ -209,7 +209,11 @@ fn sessions_closed_and_logouts_under_a_signing_thread_give_errors_and_nothing_wo
                     }
                 });
             }
-            for round in 0..300 {
+            // The first signature opens the HSM, which may take longer than all the rounds.
+            for round in 0.. {
+                if round >= 300 && signed.load(Ordering::Relaxed) > 0 {
+                    break;
+                }
                 let session = module.open(slot).expect("a session");
                 let _ = module.login(session, "none");
                 if round % 3 == 0 {
@@ -221,7 +225,6 @@ fn sessions_closed_and_logouts_under_a_signing_thread_give_errors_and_nothing_wo
             }
             done.store(true, Ordering::Relaxed);
         });
-        assert!(signed.load(Ordering::Relaxed) > 0, "nobody got to sign");
         let session = module.open(slot).expect("a session");
         answers!(module.sign_once(session, &ecdsa(), module.private_key(session), &[7; 32]), CKR_OK);
     });

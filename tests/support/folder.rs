@@ -4,7 +4,10 @@
 //! `demo` takes what `signgate demo` made; `bench` puts a policy of the test's own in front of the tokens.
 //! Read next: `tokens.rs`.
 
-use super::tokens::{Bench, HSM_PIN, TOKENS, softhsm, write_configuration};
+use super::{
+    publish,
+    tokens::{Bench, HSM_PIN, TOKENS, softhsm, write_configuration},
+};
 use serde_json::{Map, Value, json};
 use signgate_pkcs11::{
     audit::log::{Log, Query},
@@ -70,14 +73,19 @@ impl Folder {
         text.trim_end().to_owned()
     }
 
-    /// The policy as it lies there.
+    /// The policy that was published last.
     pub fn policy(&self) -> Value {
-        serde_json::from_str(&self.text("policy.json")).expect("a policy that was written here")
+        serde_json::from_slice(&publish::last_policy(&self.root)).expect("a policy that was written here")
     }
 
-    /// Replaces the policy as an administrator does: by one rename.
+    /// Publishes a policy as an administrator does: signed, as the next version, by one rename.
     pub fn write_policy(&self, policy: &Value) {
-        self.replace("policy.json", policy.to_string().as_bytes());
+        self.publish(&policy.to_string());
+    }
+
+    /// The same for a text that may be no policy.
+    pub fn publish(&self, policy: &str) {
+        self.replace("policy.bundle", &publish::next_bundle(&self.root, policy));
     }
 
     /// Changes the policy.
@@ -115,19 +123,26 @@ impl Folder {
         records.skip(1).collect()
     }
 
+    /// Runs the command as the demo's caller; what it prints on stdout.
+    pub fn signgate(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_signgate"));
+        let output = command.args(arguments).envs(self.variables()).output().expect("the command `signgate`");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text").trim().to_owned()
+    }
+
     /// A grant of this many signatures with a signer of the demo: asked for by the caller, approved by alice.
     pub fn approve(&self, signer: &str, signings: u32) {
-        let run = |arguments: &[&str]| {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_signgate"));
-            let output = command.args(arguments).envs(self.variables()).output().expect("the command `signgate`");
-            assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-            String::from_utf8(output.stdout).expect("text").trim().to_owned()
-        };
         let signings = signings.to_string();
         let asked = ["request", signer, "--signings", &signings, "--window", "1h", "--justification", "a test"];
-        let id = run(&asked);
+        let id = self.signgate(&asked);
+        self.approve_request(&id);
+    }
+
+    /// Alice's yes to a request of the demo.
+    pub fn approve_request(&self, id: &str) {
         let key = self.path("approvers/alice").display().to_string();
-        run(&["approve", &id, "--key", &key, "--yes"]);
+        self.signgate(&["approve", id, "--key", &key, "--yes"]);
     }
 
     /// Changes the configuration.
@@ -142,13 +157,14 @@ pub fn demo(_test: &'static str) -> Folder {
     let made = demo_root();
     let room = room();
     let root = room.path().to_owned();
-    for name in ["policy.json", "callers/demo-ci.token", "callers/mallory.token", "hsm.pin"] {
+    for name in ["policy.bundle", "callers/demo-ci.token", "callers/mallory.token", "hsm.pin"] {
         let target = root.join(name);
         fs::create_dir_all(target.parent().expect("a folder")).expect("a folder");
         fs::copy(made.join(name), target).expect("a file of the demo");
     }
     copy_folder(&made.join("certs"), &root.join("certs"));
     copy_folder(&made.join("approvers"), &root.join("approvers"));
+    copy_folder(&made.join("admin"), &root.join("admin"));
     let configuration = fs::read_to_string(made.join("signgate.toml")).expect("the demo's configuration");
     let own = configuration.replace(&made.display().to_string(), &root.display().to_string());
     let store_id = own.lines().find_map(|line| line.strip_prefix("store_id = ")).expect("a ledger");
@@ -224,13 +240,14 @@ fn write_configuration_of(folder: &Folder, module: &Path, [one, two]: [&str; 2])
     make_folders(&folder.root, &store_id);
     let path = |name: &str| folder.path(name).display().to_string();
     let configuration = format!(
-        "mode = \"advisory\"\npolicy = \"{}\"\ngrants = \"{}\"\nrequests = \"{}\"\nstate = \"{}\"\n\
+        "mode = \"advisory\"\npolicy = \"{}\"\ntrust_root = \"{}\"\ngrants = \"{}\"\nrequests = \"{}\"\nstate = \"{}\"\n\
          store_id = \"{store_id}\"\n\n\
          [backend]\nmodule = \"{}\"\n\n\
          [backend.tokens.one]\nlabel = \"{one}\"\npin_file = \"{pin}\"\n\n\
          [backend.tokens.two]\nlabel = \"{two}\"\npin_file = \"{pin}\"\n\n\
          [audit]\ndurability = \"normal\"\n",
-        path("policy.json"),
+        path("policy.bundle"),
+        publish::pin(&folder.root),
         path("grants"),
         path("requests"),
         path("state"),

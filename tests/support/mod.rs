@@ -9,5 +9,6 @@ pub mod folder;
 pub mod module;
 pub mod names;
 pub mod openssl;
+pub mod publish;
 pub mod sign;
 pub mod tokens;

@@ -9,8 +9,16 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 #[test]
 fn a_second_run_keeps_every_key_and_certificate() {
     let Some(demo) = Demo::new("a_second_run_keeps_every_key_and_certificate", &[]) else { return };
-    let keep =
-        ["policy.json", "env.sh", "hsm.pin", "certs/ca.pem", "certs/demo-rsa.pem", "approvers/alice", "signgate.toml"];
+    let keep = [
+        "policy.bundle",
+        "admin/policy.json",
+        "env.sh",
+        "hsm.pin",
+        "certs/ca.pem",
+        "certs/demo-rsa.pem",
+        "approvers/alice",
+        "signgate.toml",
+    ];
     let read = || keep.map(|file| fs::read(demo.path(file)).unwrap());
     let before = read();
     prepare(&demo.path(""));

@@ -1,11 +1,13 @@
 //! What the module, the tools and the person read in the demo's folder: the policy, two configurations, `env.sh` and
-//! one configuration per kind of tool. Each is written anew at every run, from the cast, the keys and the certificates.
+//! one configuration per kind of tool. Each is written anew at every run, from the cast, the keys and the certificates; the
+//! policy is published as the module wants it.
 //! Read next: `show.rs`, which uses them all.
 
 use super::{
     cast::{APPROVERS, Access, CALLER, HSM_TOKEN, SIGNERS, STRANGER, Signer},
     failure::Failure,
     folder::{self, Folder, Readers},
+    publication,
     secrets::{Secrets, sha256_hex},
     token,
 };
@@ -14,8 +16,6 @@ use signgate_pkcs11::policy::public_key::PublicKey;
 use std::path::Path;
 use x509_cert::der::pem::{self, LineEnding};
 
-/// The plain policy.
-pub const POLICY: &str = "policy.json";
 /// The configuration with the defaults.
 pub const CONFIGURATION: &str = "signgate.toml";
 /// The configuration for benchmarks: the first signature verified, and no ledger.
@@ -49,9 +49,10 @@ pub fn write(folder: &Folder, facts: &Facts<'_>) -> Result<(), Failure> {
     let mut policy = serde_json::to_string_pretty(&policy(facts)?)
         .map_err(|error| Failure::new(format!("cannot write the policy: {error}")))?;
     policy.push('\n');
-    folder.write(POLICY, policy.as_bytes(), Readers::All)?;
-    folder.write(CONFIGURATION, configuration(folder, facts, "always", true).as_bytes(), Readers::All)?;
-    folder.write(FAST_CONFIGURATION, configuration(folder, facts, "first", false).as_bytes(), Readers::All)?;
+    let root = publication::publish(folder, &policy)?;
+    let configuration = |verify, recorded| configuration(folder, facts, &root, verify, recorded);
+    folder.write(CONFIGURATION, configuration("always", true).as_bytes(), Readers::All)?;
+    folder.write(FAST_CONFIGURATION, configuration("first", false).as_bytes(), Readers::All)?;
     folder.write(ENVIRONMENT, environment(folder, facts).as_bytes(), Readers::Owner)?;
     folder.write(OPENSSL_CONFIGURATION, openssl_configuration(facts).as_bytes(), Readers::Owner)?;
     for signer in SIGNERS {
@@ -142,13 +143,13 @@ fn signer_entry(signer: Signer, chain: &[String]) -> Value {
 }
 
 /// `recorded`: with the ledger, which counts and records durably; without it counts live as long as the process.
-fn configuration(folder: &Folder, facts: &Facts<'_>, verify: &str, recorded: bool) -> String {
+fn configuration(folder: &Folder, facts: &Facts<'_>, root: &str, verify: &str, recorded: bool) -> String {
     let store_id = if recorded { format!("store_id = \"{}\"\n", facts.store_id) } else { String::new() };
     format!(
-        "mode = \"advisory\"\npolicy = \"{}\"\ngrants = \"{}\"\nrequests = \"{}\"\nstate = \"{}\"\n\
+        "mode = \"advisory\"\npolicy = \"{}\"\ntrust_root = \"{root}\"\ngrants = \"{}\"\nrequests = \"{}\"\nstate = \"{}\"\n\
          {store_id}verify = \"{verify}\"\n\n[backend]\nmodule = \"{}\"\n\n[backend.tokens.demo]\nlabel = \"{HSM_TOKEN}\"\n\
          pin_file = \"{}\"\n",
-        folder.text(POLICY),
+        folder.text(publication::BUNDLE),
         folder.text("grants"),
         folder.text("requests"),
         folder.text(folder::STATE),

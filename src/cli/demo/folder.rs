@@ -19,7 +19,9 @@ const MARKER_TEXT: &str = "made by `signgate demo`; remove the whole folder when
 pub const STATE: &str = "state";
 
 /// Folders, with their modes. Only the token, the state and the callers' credentials are secret.
-const FOLDERS: [(&str, u32); 9] = [
+const FOLDERS: [(&str, u32); 11] = [
+    ("admin", 0o700),
+    ("admin/keys", 0o700),
     ("tokens", 0o700),
     ("certs", 0o755),
     ("approvers", 0o700),

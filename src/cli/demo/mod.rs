@@ -1,6 +1,7 @@
 //! `signgate demo`: a folder with an HSM token, keys, certificates, people and a policy, and a tour through it with
 //! real signing tools. Never writes outside its folder and installs nothing.
-//! The order of work is the order of reading: `folder.rs`, `token.rs`, `certificates.rs`, `documents.rs`, `show.rs`.
+//! The order of work is the order of reading: `folder.rs`, `token.rs`, `certificates.rs`, `documents.rs`,
+//! `publication.rs`, `show.rs`.
 
 mod approvers;
 mod cast;
@@ -11,6 +12,7 @@ mod folder;
 mod ledger;
 mod narrator;
 mod portable_executable;
+mod publication;
 mod secrets;
 mod show;
 mod token;
@@ -19,11 +21,12 @@ mod workshop;
 use cast::SIGNERS;
 use failure::{Failure, at};
 use folder::Folder;
+use jiff::Timestamp;
 use narrator::step;
 use secrets::Secrets;
 use signgate_pkcs11::{
     config::{Config, Environment, SYSTEM_FILE, VARIABLE},
-    policy::Policy,
+    policy_cache::PolicyCache,
 };
 use std::{
     env,
@@ -112,7 +115,7 @@ fn prepare(folder: &Folder, secrets: &Secrets, backend: &Path, module: &Path) ->
         module,
         backend,
     };
-    step("policy, configurations and env.sh", || documents::write(folder, &facts), |()| String::new())?;
+    step("signed policy, configurations and env.sh", || documents::write(folder, &facts), |()| String::new())?;
     step("the gate takes configuration and policy", || check_documents(folder), |()| String::new())
 }
 
@@ -123,8 +126,12 @@ fn check_documents(folder: &Folder) -> Result<(), Failure> {
         return Err(Failure::new(format!("this machine has a configuration of its own, `{SYSTEM_FILE}`"))
             .next(format!("run the demo on another machine, or write `allow_env_config = true` to `{SYSTEM_FILE}`")));
     }
-    let text = folder.read(documents::POLICY)?.unwrap_or_default();
-    let policy = Policy::parse(text.as_bytes()).map_err(Failure::new)?;
+    let loaded = PolicyCache::for_looking(&configuration).fresh(Timestamp::now());
+    let loaded = loaded.map_err(|unusable| Failure::new(unusable.line()))?;
+    if let Some(notice) = &loaded.notice {
+        return Err(Failure::new(notice));
+    }
+    let policy = &loaded.policy;
     for signer in SIGNERS {
         let material = policy.signer(signer.name).map(|signer| signer.material());
         match material {

@@ -23,25 +23,12 @@ pub fn policy(config: &Config, looked: &Result<Arc<Loaded>, Arc<Unusable>>, now:
             return vec![Finding::fail("policy", format!("{}: {}", denial.reason, denial.detail)).fix(fix)];
         }
     };
-    let Some(bundle) = &loaded.bundle else {
-        let seen = format!("`{file}` is not signed: whoever can write it decides");
-        return vec![Finding::warn("policy", seen).fix(format!("add `trust_root` to {}", config.file.display()))];
-    };
+    let bundle = &loaded.bundle;
     let versions = format!(
         "version {}; root {}, timestamp {} and snapshot {} are signed by enough keys",
         loaded.version, bundle.root, bundle.timestamp, bundle.snapshot
     );
-    let believed = match &bundle.refused {
-        None => Finding::ok("policy", format!("`{file}`: {versions}")),
-        Some(refused) => {
-            let denial = refused.denial();
-            let seen = format!(
-                "`{file}` is not believed, {}: {}; the last good one counts, {versions}",
-                denial.reason, denial.detail
-            );
-            Finding::warn("policy", seen).fix(mended(denial.next, || "signgate sync".to_owned()))
-        }
-    };
+    let believed = Finding::ok("policy", format!("`{file}`: {versions}"));
     vec![believed, lifetime(bundle, now)]
 }
 
@@ -65,7 +52,7 @@ fn span(left: SignedDuration) -> String {
 
 /// Whether this host remembers what it has believed, so that nothing older is believed again.
 pub fn memory(config: &Config) -> Vec<Finding> {
-    let (Some(_), Some(folder)) = (&config.trust_root, &config.state) else { return Vec::new() };
+    let folder = &config.state;
     let check = "policy memory";
     let shown = folder.display();
     let state = match Memory::new(folder).recall() {

@@ -20,26 +20,12 @@ pub fn ledger(config: &Config) -> Vec<Finding> {
     let check = "ledger";
     let file = config.file.display();
     let lost = "nothing is recorded, and counts last as long as one process";
-    let (Some(folder), Some(_)) = (&config.state, &config.store_id) else {
-        return vec![match (&config.state, &config.store_id) {
-            (None, None) => {
-                let seen = format!("the configuration names no ledger: {lost}; a counted grant gives nothing");
-                Finding::warn(check, seen).fix(format!("add `state = \"FOLDER\"` and `store_id` to {file}"))
-            }
-            (None, Some(_)) => {
-                let seen = format!(
-                    "the configuration names no `state` folder: {lost}, so a grant for 10 signatures \
-                                    gives 10 in each"
-                );
-                Finding::warn(check, seen).fix(format!("add `state = \"FOLDER\"` to {file}"))
-            }
-            (Some(folder), _) => {
-                let seen = format!("the configuration names no `store_id`: {lost}; a counted grant gives nothing");
-                let found = name_of_the_one_in(config, folder).unwrap_or_else(|| "NAME".to_owned());
-                Finding::warn(check, seen).fix(format!("add `store_id = \"{found}\"` to {file}"))
-            }
-        }];
-    };
+    let folder = &config.state;
+    if config.store_id.is_none() {
+        let seen = format!("the configuration names no `store_id`: {lost}; a counted grant gives nothing");
+        let found = name_of_the_one_in(config, folder).unwrap_or_else(|| "NAME".to_owned());
+        return vec![Finding::warn(check, seen).fix(format!("add `store_id = \"{found}\"` to {file}"))];
+    }
     let ledger = ledger::of_config(config);
     match situation::usable(&*ledger) {
         Ok(store_id) => {
@@ -64,7 +50,7 @@ fn fix(config: &Config, error: &LedgerError) -> String {
         Mode::Advisory => "o=",
         Mode::Enforced => "go=",
     };
-    let state = config.state.as_deref().unwrap_or(Path::new("?"));
+    let state = &config.state;
     match error {
         LedgerError::Exposed { path, .. } => match owner_if_another(config, path) {
             Some(owner) => {

@@ -55,7 +55,8 @@ pub fn environment(config: &Config, environment: &Environment, place: &Place) ->
 pub fn files(config: &Config, environment: &Environment) -> Vec<Finding> {
     let mut findings = vec![module(&config.backend_module)];
     findings.extend(config.tokens.iter().map(|(name, token)| pin(name, &token.pin, environment)));
-    for (key, folder) in [("grants", &config.grants), ("requests", &config.requests), ("state", &config.state)] {
+    let state = Some(config.state.clone());
+    for (key, folder) in [("grants", &config.grants), ("requests", &config.requests), ("state", &state)] {
         if let Some(folder) = folder {
             findings.push(folder_of(key, folder));
         }

@@ -86,14 +86,14 @@ impl Deadline {
 pub fn run(_: &Arguments, place: &Place) -> Result<Exit, Failure> {
     let environment = Environment::from_process();
     let config = place.configuration(&environment)?;
-    let (Some(sync), Some(state)) = (&config.sync, &config.state) else {
+    let Some(sync) = &config.sync else {
         let file = config.file.display();
         return Err(Failure::undecided(format!("`{file}` does not say where the policy is published"))
             .next("add a section [sync] with `source`; see docs/sync.md"));
     };
     let source = Source::of(sync);
     let update = || {
-        let turn = Turn::take(state)?;
+        let turn = Turn::take(&config.state)?;
         let source = source?;
         source.refresh()?;
         let policy = update(&config, sync, &source, &turn)?;

@@ -130,9 +130,8 @@ impl Source {
                 None => Err(self.missing(&format!("there is no `{BUNDLE}`"))),
             },
             (SyncFormat::Tuf, _) => {
-                let pin = config.trust_root.unwrap_or_default();
-                let bytes =
-                    repository::fetch(&self.origin, &pin, here).map_err(|trouble| trouble.about(&self.name()))?;
+                let bytes = repository::fetch(&self.origin, &config.trust_root, here)
+                    .map_err(|trouble| trouble.about(&self.name()))?;
                 Ok(Fetched::Bundle { bytes, etag: None, kind: None })
             }
         }

@@ -221,7 +221,8 @@ fn what_is_offered_is_what_is_decided() {
 
 #[test]
 fn every_reason_of_this_evaluator_is_tested_here_or_with_the_grants() {
-    let tested = [include_str!("tests.rs"), include_str!("../entitlement/tests.rs")].concat();
+    let grants = [include_str!("../entitlement/tests.rs"), include_str!("../entitlement/builds.rs")];
+    let tested = [include_str!("tests.rs"), &grants.concat()].concat();
     let elsewhere = [
         // Found by what loads the policy, by the gate and by the token; `NotMember` waits for a second access model.
         Reason::NoPolicy,

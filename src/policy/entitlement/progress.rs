@@ -1,10 +1,10 @@
 //! How far a request has come, and what is left of a grant: the same rules as at a signature, asked by people.
 //! Nothing here decides; a signature is judged anew by `choose`. Read next: `../entitlement.rs`.
 
-use super::{Approver, Held, KeyId, Question, Step, Subject};
+use super::{Approver, Held, KeyId, OpenBuilds, Question, Step, Subject};
 use crate::policy::{
-    Approval, Attempt, Caller, Counts, Denial, Grant, Policy, PrincipalId, Reason, SignerRef, algorithm::Mechanism,
-    previous_hash,
+    Approval, Attempt, BuildReport, Caller, Counts, Denial, Grant, Policy, PrincipalId, Reason, SignerRef,
+    algorithm::Mechanism, previous_hash,
 };
 use jiff::Timestamp;
 
@@ -15,6 +15,8 @@ pub enum Progress {
     Complete(Timestamp),
     /// A step waits for people.
     Open(OpenStep),
+    /// Everybody has approved, and too few builds agree.
+    Builds(OpenBuilds),
 }
 
 /// The first step that is not complete.
@@ -50,7 +52,7 @@ impl SignerRef<'_> {
         self.ask(grant, None, now, |question| {
             let by_administrator = [Step::of_one_administrator()];
             match question.walk(question.steps(&by_administrator)) {
-                Ok(since) => Progress::Complete(since),
+                Ok(since) => question.open_builds().map_or(Progress::Complete(since), Progress::Builds),
                 Err(open) => {
                     let has_approved = |person: PrincipalId| open.people.iter().any(|(known, _)| *known == person);
                     let policy = self.policy();
@@ -85,6 +87,17 @@ impl SignerRef<'_> {
         })?
     }
 
+    /// Whether a build's report would count, were it added to the request.
+    ///
+    /// # Errors
+    /// Why it would not, for a person.
+    pub fn report_would_count(self, grant: &Grant, report: &BuildReport, now: Timestamp) -> Result<(), String> {
+        self.ask(grant, None, now, |question| match question.rules.reproducible_builds.as_ref() {
+            Some(rule) => question.counts(rule, report).map(drop),
+            None => Err(format!("`{}` asks for no reproducible builds", self.name())),
+        })?
+    }
+
     /// What is left of a grant on the ledger `store_id`, as far as it can be said without a signature to make.
     ///
     /// # Errors
@@ -100,7 +113,9 @@ impl SignerRef<'_> {
             let left = || {
                 question.is_for_this_key()?;
                 question.keeps_the_rules()?;
-                let ends = question.window_from(question.approved_at()?)?;
+                let start = question.approved_at()?;
+                question.builds_agree()?;
+                let ends = question.window_from(start)?;
                 Ok(GrantLeft { ends, signings: question.left(counts)? })
             };
             left().map_err(|unusable: super::Unusable| unusable.refused.into_denial())

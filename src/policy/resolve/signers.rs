@@ -6,8 +6,8 @@ use crate::policy::{
     access::{Role, Roles},
     directory::Directory,
     grant::MAX_COUNT,
-    index::{self, ApprovalPolicy, Approver, Step},
-    model::{self, PrincipalKind},
+    index::{self, ApprovalPolicy, Approver, ReproducibleBuilds, Step},
+    model::{self, PrincipalKind, ScopeField},
     value::{Name, Object, nearest},
 };
 use once_cell::sync::OnceCell;
@@ -157,8 +157,40 @@ impl Context<'_> {
             steps: steps.into(),
             max_signings: rules.max_signings,
             max_window: rules.max_window.map(|span| span.0),
+            reproducible_builds: rules
+                .reproducible_builds
+                .map(|Object(builds)| self.builds(signer, builds, &rules.exclude_scope_fields, misfits)),
             exclude_scope_fields: rules.exclude_scope_fields.into(),
         }
+    }
+
+    fn builds(
+        &self,
+        signer: &Name,
+        builds: model::ReproducibleBuilds,
+        left_out: &[ScopeField],
+        misfits: &mut Misfits,
+    ) -> ReproducibleBuilds {
+        let path = ["signers", &**signer, "approval_policy", "reproducible_builds"];
+        if builds.required == 0 {
+            let hint = "ask for at least one build, or leave the member out".to_owned();
+            misfits.add(&[&path[..], &["required"]].concat(), "a rule that asks for no build", Some(hint));
+        }
+        if left_out.contains(&ScopeField::Digests) {
+            let message = "builds are compared by the digests that `exclude_scope_fields` leaves out";
+            misfits.add(&path, message, Some("take `digests` out of `exclude_scope_fields`".to_owned()));
+        }
+        let mut builders = Vec::with_capacity(builds.builders.len());
+        for (number, text) in builds.builders.iter().enumerate() {
+            match find(text, self.users, self.groups) {
+                Ok(Found::User(user)) => builders.push(Approver::User(user)),
+                Ok(Found::Group(group)) => builders.push(Approver::Group(group)),
+                Err((message, hint)) => {
+                    misfits.add(&[&path[..], &["builders", &number.to_string()]].concat(), message, hint);
+                }
+            }
+        }
+        ReproducibleBuilds { builders: builders.into(), required: builds.required }
     }
 
     fn approver(&self, text: &str) -> Result<Approver, Missing> {

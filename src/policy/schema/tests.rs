@@ -18,7 +18,7 @@ fn described(schema: &Value, pointer: &str) -> BTreeSet<String> {
 #[test]
 fn the_schema_has_exactly_the_members_of_the_model() {
     let schema = schema();
-    let pairs: [(&str, BTreeSet<String>); 12] = [
+    let pairs: [(&str, BTreeSet<String>); 13] = [
         ("/properties", members::<model::Document>()),
         ("/$defs/user/properties", members::<model::User>()),
         ("/$defs/credential/properties", members::<model::Credential>()),
@@ -30,6 +30,7 @@ fn the_schema_has_exactly_the_members_of_the_model() {
         ("/$defs/member/properties", members::<model::Member>()),
         ("/$defs/approval_policy/properties", members::<model::ApprovalRules>()),
         ("/$defs/step/properties", members::<model::ApprovalStep>()),
+        ("/$defs/reproducible_builds/properties", members::<model::ReproducibleBuilds>()),
         ("/$defs/revocation/properties", members::<model::Revocation>()),
     ];
     for (pointer, members) in &pairs {

@@ -5,7 +5,7 @@
 use super::{
     audit_checkpoint, audit_export, audit_list, audit_verify,
     situation::{Place, Situation},
-    ui::{Exit, Failure},
+    ui::{self, Exit, Failure},
     whoami::nobody,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -117,9 +117,18 @@ pub fn settings(place: &Place) -> Result<(Settings, Config), Failure> {
 /// Opens the log.
 pub fn open(place: &Place, purpose: Purpose) -> Result<Opened, Failure> {
     let (settings, config) = settings(place)?;
-    let log = Log::open(&settings)?;
+    let log = open_log(&settings)?;
     let sight = Sight::of(place, &settings, purpose)?;
     Ok(Opened { log, sight, settings, config })
+}
+
+/// The log with the journals of all processes in it, or a word about those that are not.
+pub fn open_log(settings: &Settings) -> Result<Log, Failure> {
+    let log = Log::open(settings)?;
+    if let Some(error) = log.unfolded() {
+        ui::note(&format!("the newest records are still in journals and not shown: {error}"));
+    }
+    Ok(log)
 }
 
 /// Which records somebody may see.

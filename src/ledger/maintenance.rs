@@ -42,8 +42,9 @@ fn write(
     work: impl FnOnce(&mut Transaction<'_>) -> Result<(), LedgerError>,
 ) -> Result<(), LedgerError> {
     let mut store = Store::open(settings, None, false)?;
+    store.set_waiting(true)?;
     let now = Instant::now();
     let pass = store.enter(now.checked_add(super::WAIT).unwrap_or(now))?;
-    let done = store.transact(work);
+    let done = store.transact(|transaction, _| work(transaction));
     store.leave(pass).and(done)
 }

@@ -64,6 +64,11 @@ impl Reader {
         &self.store_id
     }
 
+    /// Whether the ledger knows of any journal.
+    pub(crate) fn names_journals(&self) -> Result<bool, LedgerError> {
+        Ok(!self.list("SELECT 1 FROM journal LIMIT 1", |_| Ok(()))?.is_empty())
+    }
+
     /// Runs `work` with all reads seeing the same moment of the ledger.
     pub(crate) fn at_one_moment<T, E: From<LedgerError>>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         let run = |sql| self.connection.execute_batch(sql).map_err(|error| E::from(failed(&self.path, error)));

@@ -84,6 +84,7 @@ fn fix(config: &Config, error: &LedgerError) -> String {
         LedgerError::Exhausted { .. }
         | LedgerError::DigestExhausted { .. }
         | LedgerError::RateReached { .. }
+        | LedgerError::NotConfigured
         | LedgerError::WrongStore { .. }
         | LedgerError::ClockTurnedBack { .. }
         | LedgerError::Busy { .. }

@@ -225,12 +225,8 @@ fn write_documents(scene: &Scene, key: &PublicKey) {
     );
 }
 
-/// As the demo's two configurations: by default each signature is recorded in a real ledger, the fast one has none.
-/// Over the do-nothing backing everything stays in memory.
+/// As in the demo's two configurations, each signature is recorded in a real ledger.
 fn state(scene: &Scene) -> String {
-    if scene.key == Key::Backing || scene.durability == Durability::Fast {
-        return String::new();
-    }
     let settings = ledger::Settings {
         folder: scene.folder.join("state"),
         store_id: Some("bench".to_owned()),

@@ -4,6 +4,7 @@
 
 use super::{
     audit_checkpoint, audit_export, audit_list, audit_verify,
+    ledger::settings_of,
     situation::{Place, Situation},
     ui::{self, Exit, Failure},
     whoami::nobody,
@@ -107,10 +108,7 @@ pub enum Purpose {
 /// The configuration's ledger, without any question of rights: for commands that show no record.
 pub fn settings(place: &Place) -> Result<(Settings, Config), Failure> {
     let config = place.configuration(&Environment::from_process())?;
-    let settings = Settings::from_config(&config).ok_or_else(|| {
-        Failure::new("the configuration names no folder for the ledger")
-            .next(format!("add `state = \"FOLDER\"` to {}", config.file.display()))
-    })?;
+    let settings = settings_of(&config)?;
     Ok((settings, config))
 }
 

@@ -40,7 +40,7 @@ pub use create::{create, new_store_id};
 pub use decision_id::DecisionId;
 pub use error::LedgerError;
 pub use intent::{Act, Basis, Calling, Facts, GrantUse, Intent, Outcome, Policy, Principal, Refusal};
-pub use maintenance::adopt;
+pub use maintenance::{Found, adopt, found, hash_at, renew};
 pub(crate) use maintenance::{Moved, forget};
 pub use memory::MemoryLedger;
 pub use no_ledger::NoLedger;

@@ -19,24 +19,23 @@ use std::{
 pub fn ledger(config: &Config) -> Vec<Finding> {
     let check = "ledger";
     let file = config.file.display();
-    let lost = "nothing is recorded, and counts last as long as one process";
+    let lost = "nothing is signed, because nothing could be recorded";
     let (Some(folder), Some(_)) = (&config.state, &config.store_id) else {
         return vec![match (&config.state, &config.store_id) {
             (None, None) => {
-                let seen = format!("the configuration names no ledger: {lost}; a counted grant gives nothing");
-                Finding::warn(check, seen).fix(format!("add `state = \"FOLDER\"` and `store_id` to {file}"))
+                let seen = format!("the configuration names no ledger: {lost}");
+                Finding::fail(check, seen).fix(format!("add `state = \"FOLDER\"` to {file}, then signgate ledger init"))
             }
             (None, Some(_)) => {
-                let seen = format!(
-                    "the configuration names no `state` folder: {lost}, so a grant for 10 signatures \
-                                    gives 10 in each"
-                );
-                Finding::warn(check, seen).fix(format!("add `state = \"FOLDER\"` to {file}"))
+                let seen = format!("the configuration names no `state` folder: {lost}");
+                Finding::fail(check, seen).fix(format!("add `state = \"FOLDER\"` to {file}"))
             }
             (Some(folder), _) => {
-                let seen = format!("the configuration names no `store_id`: {lost}; a counted grant gives nothing");
-                let found = name_of_the_one_in(config, folder).unwrap_or_else(|| "NAME".to_owned());
-                Finding::warn(check, seen).fix(format!("add `store_id = \"{found}\"` to {file}"))
+                let seen = format!("the configuration names no `store_id`: {lost}");
+                Finding::fail(check, seen).fix(match name_of_the_one_in(config, folder) {
+                    Some(found) => format!("add `store_id = \"{found}\"` to {file}"),
+                    None => "signgate ledger init".to_owned(),
+                })
             }
         }];
     };

@@ -152,7 +152,10 @@ pub fn approve(arguments: &ApproveArguments) -> Result<Exit, Failure> {
 fn adopt(file: &Path, only_print: bool, situation: &Situation) -> Result<Exit, Failure> {
     let (text, adoption) = read(file)?;
     let beside = beside(file);
-    let armored = fs::read_to_string(&beside).map_err(|error| at(&beside, &error))?;
+    let unsigned = |error: &std::io::Error| {
+        at(&beside, error).next(format!("signgate ledger approve {} --key KEY", file.display()))
+    };
+    let armored = fs::read_to_string(&beside).map_err(|error| unsigned(&error))?;
     let approver = approver(&text, &armored, situation)?;
     check(&adoption, situation)?;
     let settings = settings(&situation.config, &adoption.store_id)?;
@@ -200,8 +203,10 @@ struct Approver {
 /// Who signed it; only a product administrator of the policy counts.
 fn approver(text: &str, armored: &str, situation: &Situation) -> Result<Approver, Failure> {
     let policy: &Policy = situation.policy();
-    let signed = sshsig::verify(armored, NAMESPACE, text.as_bytes())
-        .map_err(|error| Failure::denied(format!("the approval's signature does not hold: {error}")))?;
+    let signed = sshsig::verify(armored, NAMESPACE, text.as_bytes()).map_err(|error| {
+        Failure::denied(format!("the approval's signature does not hold: {error}"))
+            .next("have the file signed as it is now")
+    })?;
     let unknown = || {
         Failure::denied(format!("the key {} is no approver key of `{}`", signed.fingerprint, policy.id()))
             .next("have a product administrator of the policy sign it")

@@ -37,6 +37,7 @@ fn main() {
     };
     create(&settings, noon()).unwrap();
     one_signature(&settings, folder.path());
+    one_uncounted_signature(&settings);
     opening(&settings);
     threads(&settings);
     long_log(&settings);
@@ -98,6 +99,44 @@ fn one_signature(settings: &Settings, folder: &Path) {
         percentile(&both, 99),
         baseline + Duration::from_micros(100)
     );
+}
+
+/// A member's signature, which nothing counts, where it waits for the disk and where it does not.
+fn one_uncounted_signature(settings: &Settings) {
+    let signature = [0x5a_u8; 64];
+    for (name, durability, rounds) in [("full", Durability::Full, ROUNDS), ("normal", Durability::Normal, 40 * ROUNDS)]
+    {
+        let ledger = SqliteLedger::new(Settings { durability, ..settings.clone() });
+        let intent = intent(noon(), None);
+        let (mut reserved, mut settled) = (vec![], vec![]);
+        for _ in 0..rounds {
+            let start = Instant::now();
+            let reservation = ledger.reserve(&intent).unwrap();
+            reserved.push(start.elapsed());
+            let start = Instant::now();
+            let outcome = Outcome::Released { signature: &signature, latency: Duration::from_micros(60) };
+            ledger.settle(reservation, &outcome).unwrap();
+            settled.push(start.elapsed());
+        }
+        let both: Vec<Duration> = reserved.iter().zip(&settled).map(|(one, other)| *one + *other).collect();
+        println!(
+            "uncounted, {name:<6}          p50 {:>8.1?}  p99 {:>8.1?}  (intent {:.1?}, outcome {:.1?})",
+            percentile(&both, 50),
+            percentile(&both, 99),
+            percentile(&reserved, 50),
+            percentile(&settled, 50),
+        );
+        drop(ledger);
+        let start = Instant::now();
+        let records = 2 * rounds;
+        drop(Log::open(settings).unwrap());
+        if durability == Durability::Normal {
+            println!(
+                "folding {records} records       {:>8.0} a second",
+                records as f64 / start.elapsed().as_secs_f64()
+            );
+        }
+    }
 }
 
 /// Opening and one count, as each short-lived tool does.

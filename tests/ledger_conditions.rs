@@ -161,7 +161,7 @@ fn an_outcome_that_is_lost_reads_as_spent() {
     let settings = made(folder.path());
     let ledger = SqliteLedger::new(settings.clone());
     let reservation = ledger.reserve(&intent(noon(), Some(uses(1, 2)))).unwrap();
-    let sequence = reservation.sequence();
+    let sequence = reservation.sequence().unwrap();
     drop(reservation);
     assert_eq!(ledger.used(&grant(1)).unwrap(), 1);
     assert_eq!(Log::open(&settings).unwrap().lost_outcomes().unwrap(), [sequence]);
@@ -358,6 +358,14 @@ fn two_build_users_share_a_ledger_whatever_their_umask() {
         assert!(!settings.folder.join("ledger.db-wal").exists());
     }
     assert_eq!(SqliteLedger::new(settings.clone()).used(&grant(1)).unwrap(), 4);
+    let journals: Vec<_> = fs::read_dir(settings.folder.join("journal")).unwrap().map(|entry| entry.unwrap()).collect();
+    assert_eq!(journals.len(), 4);
+    for journal in &journals {
+        let metadata = journal.metadata().unwrap();
+        assert_eq!((metadata.mode() & 0o777, metadata.gid()), (0o660, GROUP), "{journal:?}");
+    }
+    assert_eq!(kinds(&settings).len(), 1 + 4 * 4);
+    assert!(verify(&Log::open(&settings).unwrap(), &Against::default()).unwrap().problems.is_empty());
     let (is_good, said) = signs(60_003, 60_003, "022");
     assert!(!is_good && said.contains("Permission denied"), "{said}");
 }
@@ -367,6 +375,11 @@ fn a_build_user() {
     let Some(arguments) = Child::arguments() else { return };
     let ledger = SqliteLedger::new(settings(arguments[0].as_ref()));
     let reservation = ledger.reserve(&intent(noon(), Some(uses(1, 100)))).unwrap();
+    ledger.settle(reservation, &RELEASED).unwrap();
+    // What nothing counts goes to a journal, which another account folds.
+    let normal = Settings { durability: Durability::Normal, ..settings(arguments[0].as_ref()) };
+    let ledger = SqliteLedger::new(normal);
+    let reservation = ledger.reserve(&intent(noon(), None)).unwrap();
     ledger.settle(reservation, &RELEASED).unwrap();
     Child::answer("signed");
 }
@@ -379,7 +392,8 @@ fn an_enforced_ledger_belongs_to_the_gates_account_alone() {
     assert_eq!(fs::metadata(&settings.folder).unwrap().mode() & 0o7777, 0o700);
     for entry in fs::read_dir(&settings.folder).unwrap() {
         let entry = entry.unwrap();
-        assert_eq!(entry.metadata().unwrap().mode() & 0o777, 0o600, "{:?}", entry.file_name());
+        let mode = if entry.file_type().unwrap().is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(entry.metadata().unwrap().mode() & 0o777, mode, "{:?}", entry.file_name());
     }
     fs::set_permissions(settings.folder.join("ledger.db"), Permissions::from_mode(0o660)).unwrap();
     let error = SqliteLedger::new(settings).reserve(&intent(noon(), None)).unwrap_err();

@@ -227,15 +227,10 @@ fn write_documents(scene: &Scene, key: &PublicKey) {
     );
 }
 
-/// As the demo's two configurations: by default each signature is recorded in a real ledger, the fast one has none.
-/// Over the do-nothing backing everything stays in memory.
+/// As in the demo's two configurations, each signature is recorded in a real ledger.
 fn state(scene: &Scene) -> String {
     let folder = scene.folder.join("state");
     let line = format!("state = \"{}\"\n", folder.display());
-    if scene.key == Key::Backing || scene.durability == Durability::Fast {
-        fs::create_dir_all(&folder).expect("a folder");
-        return line;
-    }
     let settings = ledger::Settings {
         folder,
         store_id: Some("bench".to_owned()),

@@ -184,6 +184,7 @@ fn name(record: &Record) -> String {
         Kind::Act => record.action.clone().unwrap_or_else(|| "Act".to_owned()),
         Kind::Rotated => "Records moved".to_owned(),
         Kind::Adopted => "Ledger adopted".to_owned(),
+        Kind::Fault => "Journal does not hold".to_owned(),
     }
 }
 
@@ -192,7 +193,7 @@ fn severity(record: &Record) -> u8 {
     use crate::ledger::Ending;
     match (record.kind, record.ending, record.verdict) {
         (Kind::Outcome, Some(Ending::VerifyFailed), _) => 10,
-        (Kind::Adopted, ..) => 8,
+        (Kind::Adopted | Kind::Fault, ..) => 8,
         (Kind::Outcome, Some(Ending::Unknown | Ending::Failed), _) => 6,
         (_, _, Some(Verdict::Deny)) => 5,
         (Kind::Rotated | Kind::Created, ..) => 3,

@@ -4,7 +4,7 @@
 
 use super::AuditError;
 use crate::ledger::{
-    LedgerError, Record, Settings, Verdict,
+    LedgerError, Record, Settings, Verdict, fold,
     reading::{Reader, StoredRecord, Wanted},
 };
 use jiff::Timestamp;
@@ -47,15 +47,36 @@ pub struct Entry {
 /// An open log.
 pub struct Log {
     pub(super) reader: Reader,
+    settings: Settings,
+    unfolded: Option<LedgerError>,
 }
 
 impl Log {
-    /// Opens the log of a ledger, for reading.
+    /// Opens the log of a ledger, for reading, and brings the journals of processes into it.
     ///
     /// # Errors
-    /// There is no such ledger, or this account may not read it.
+    /// There is no such ledger, or this account may not read it. That journals can not be brought in is no error:
+    /// [`Log::unfolded`] says why.
     pub fn open(settings: &Settings) -> Result<Log, AuditError> {
-        Ok(Log { reader: Reader::open(settings)? })
+        let mut log = Log { reader: Reader::open(settings)?, settings: settings.clone(), unfolded: None };
+        log.refresh()?;
+        Ok(log)
+    }
+
+    /// Brings in what journals have got since.
+    ///
+    /// # Errors
+    /// The ledger can not be read.
+    pub fn refresh(&mut self) -> Result<(), AuditError> {
+        let folds = fold::has_files(&self.settings.folder) || self.reader.names_journals()?;
+        self.unfolded = if folds { fold::fold_all(&self.settings).err() } else { None };
+        Ok(())
+    }
+
+    /// Why records of journals are missing from this log; none if they are in it.
+    #[must_use]
+    pub fn unfolded(&self) -> Option<&LedgerError> {
+        self.unfolded.as_ref()
     }
 
     /// Which ledger it is.

@@ -65,6 +65,9 @@ impl Replay {
                 let first = record.intent.unwrap_or(u64::MAX);
                 expect(first < record.sequence && record.count > Some(0), "repeats follow their refusal")
             }
+            Kind::Fault => {
+                expect(record.object.is_some() && record.reason.is_some(), "a fault says of what, and which")
+            }
             Kind::Act => expect(record.action.is_some() && record.verdict.is_some(), "an act has a verb and an answer"),
             Kind::Rotated => {
                 expect(record.through < Some(record.sequence), "a rotation moves records that came before it")?;

@@ -12,7 +12,7 @@ use super::{
     replay::Replay,
 };
 use crate::ledger::{
-    Kind, Record, RecordHash,
+    Fault, Kind, Record, RecordHash,
     reading::{StoredRecord, Wanted},
 };
 use jiff::Timestamp;
@@ -54,6 +54,10 @@ pub struct Report {
     pub head: (u64, Node),
     /// Intents without an outcome: signatures that may exist.
     pub lost_outcomes: usize,
+    /// Journals that ended in the middle of a line, as a process that is killed or a power cut leaves them.
+    pub torn: u64,
+    /// Why journals could not be brought in, so that records in them are not proved here.
+    pub unfolded: Option<String>,
     /// What does not hold; empty for a good log.
     pub problems: Vec<Problem>,
     /// How many more there were.
@@ -104,6 +108,9 @@ struct Chain<'a> {
     tree: Tree,
     replay: Replay,
     records: u64,
+    /// What was wrong with journals, and no administrator has accepted since.
+    faults: Vec<Problem>,
+    torn: u64,
     problems: Vec<Problem>,
     more_problems: u64,
 }
@@ -122,6 +129,8 @@ impl<'a> Chain<'a> {
             tree: Tree::default(),
             replay: Replay::after(0),
             records: 0,
+            faults: Vec::new(),
+            torn: 0,
             problems: Vec::new(),
             more_problems: 0,
         };
@@ -221,9 +230,25 @@ impl<'a> Chain<'a> {
         if let Err(what) = self.replay.take(record) {
             self.problem(Some(sequence), what);
         }
+        self.note_fault(record);
         self.trusted = record.trusted;
         self.next = sequence;
         self.advance(line, hash);
+    }
+
+    fn note_fault(&mut self, record: &Record) {
+        match record.kind {
+            Kind::Fault if record.reason.as_deref() == Some(Fault::Torn.word()) => {
+                self.torn = self.torn.saturating_add(1)
+            }
+            Kind::Fault if self.faults.len() <= MOST_PROBLEMS => {
+                let [journal, what] = [&record.object, &record.detail].map(|text| text.as_deref().unwrap_or("?"));
+                self.faults.push(Problem { sequence: Some(record.sequence), what: format!("{what} (`{journal}`)") });
+            }
+            // The administrator has looked at what went before.
+            Kind::Adopted => self.faults.clear(),
+            _ => {}
+        }
     }
 
     /// Goes on after a line that is no record.
@@ -262,6 +287,9 @@ impl<'a> Chain<'a> {
                 None,
                 format!("the log has {has} records, but had {had} at a checkpoint: records were removed"),
             );
+        }
+        for fault in std::mem::take(&mut self.faults) {
+            self.problem(fault.sequence, fault.what);
         }
         let mut whole = self.replay.compare_counts(&log.reader.counts()?);
         whole.extend(self.replay.compare_open(&log.reader.open_intents()?));
@@ -305,6 +333,8 @@ impl<'a> Chain<'a> {
             last: (self.next.saturating_sub(1), self.previous),
             head: (self.tree.size(), self.tree.root()),
             lost_outcomes: self.replay.lost_outcomes(),
+            torn: self.torn,
+            unfolded: log.unfolded().map(ToString::to_string),
             problems: self.problems,
             more_problems: self.more_problems,
         }

@@ -4,8 +4,9 @@
 
 use super::{
     audit_checkpoint, audit_export, audit_list, audit_verify,
+    ledger::settings_of,
     situation::{Place, Situation},
-    ui::{Exit, Failure},
+    ui::{self, Exit, Failure},
     whoami::nobody,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -107,19 +108,25 @@ pub enum Purpose {
 /// The configuration's ledger, without any question of rights: for commands that show no record.
 pub fn settings(place: &Place) -> Result<(Settings, Config), Failure> {
     let config = place.configuration(&Environment::from_process())?;
-    let settings = Settings::from_config(&config).ok_or_else(|| {
-        Failure::new("the configuration names no folder for the ledger")
-            .next(format!("add `state = \"FOLDER\"` to {}", config.file.display()))
-    })?;
+    let settings = settings_of(&config)?;
     Ok((settings, config))
 }
 
 /// Opens the log.
 pub fn open(place: &Place, purpose: Purpose) -> Result<Opened, Failure> {
     let (settings, config) = settings(place)?;
-    let log = Log::open(&settings)?;
+    let log = open_log(&settings)?;
     let sight = Sight::of(place, &settings, purpose)?;
     Ok(Opened { log, sight, settings, config })
+}
+
+/// The log with the journals of all processes in it, or a word about those that are not.
+pub fn open_log(settings: &Settings) -> Result<Log, Failure> {
+    let log = Log::open(settings)?;
+    if let Some(error) = log.unfolded() {
+        ui::note(&format!("the newest records are still in journals and not shown: {error}"));
+    }
+    Ok(log)
 }
 
 /// Which records somebody may see.

@@ -4,14 +4,13 @@
 //! Read next: the library's `audit/checkpoint.rs`.
 
 use super::{
-    audit::settings,
+    audit::{open_log, settings},
     situation::Place,
     ui::{self, Exit, Failure},
 };
 use signgate_pkcs11::{
     audit::{
         checkpoint::{Checkpoint, SigningKey, VerifyingKey},
-        log::Log,
         verify::{Against, verify},
     },
     config::Mode,
@@ -50,7 +49,7 @@ pub struct Arguments {
 /// Proves the log and writes the checkpoint.
 pub fn run(arguments: &Arguments, place: &Place) -> Result<Exit, Failure> {
     let (settings, config) = settings(place)?;
-    let log = Log::open(&settings)?;
+    let log = open_log(&settings)?;
     if arguments.new_key {
         if config.mode == Mode::Advisory {
             ui::note("in advisory mode every build user can read the ledger's folder: the signature proves little");

@@ -3,17 +3,13 @@
 //! Read next: `audit.rs`.
 
 use super::{
-    audit::{Filter, Opened, Purpose, open, settings, time},
+    audit::{Filter, Opened, Purpose, open, open_log, settings, time},
     situation::Place,
     ui::{self, Exit, Failure},
 };
 use jiff::Timestamp;
 use signgate_pkcs11::{
-    audit::{
-        AuditError, export,
-        log::{Log, Query},
-        rotate::rotate,
-    },
+    audit::{AuditError, export, log::Query, rotate::rotate},
     config::{Config, Mode},
     identity,
     ledger::{self, Act, Calling, DecisionId, Ledger, SqliteLedger},
@@ -107,7 +103,7 @@ fn write(opened: &Opened, arguments: &Arguments, out: &mut dyn Write) -> Result<
 /// Moves old records into a file.
 pub fn rotate_out(arguments: &RotateArguments, place: &Place) -> Result<Exit, Failure> {
     let (settings, config) = settings(place)?;
-    let log = Log::open(&settings)?;
+    let log = open_log(&settings)?;
     // The last record before the first one that stays.
     let mut through = None;
     log.each(&Query::default(), |entry| {

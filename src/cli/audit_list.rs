@@ -156,7 +156,7 @@ pub fn show(arguments: &ShowArguments, place: &Place) -> Result<Exit, Failure> {
 
 /// Prints records as they come, until the process is interrupted or nobody reads.
 pub fn follow(arguments: &FollowArguments, place: &Place) -> Result<Exit, Failure> {
-    let opened = open(place, Purpose::View)?;
+    let mut opened = open(place, Purpose::View)?;
     let newest = opened.log.list(&Query { newest_first: true, limit: Some(1), ..Query::default() })?;
     let mut after = newest.first().map_or(0, |entry| entry.record.sequence);
     loop {
@@ -178,6 +178,7 @@ pub fn follow(arguments: &FollowArguments, place: &Place) -> Result<Exit, Failur
             ui::print(&rows)?;
         }
         sleep(PAUSE);
+        opened.log.refresh()?;
     }
 }
 
@@ -220,6 +221,7 @@ pub fn row(record: &Record, ending: Option<Ending>, paint: Paint) -> String {
         Kind::Created => "the ledger was made".to_owned(),
         Kind::Rotated => format!("records to {} were moved", record.through.unwrap_or(0)),
         Kind::Adopted => "the ledger was adopted".to_owned(),
+        Kind::Fault => format!("FAULT: {}", record.detail.as_deref().unwrap_or_default()),
     };
     let name = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     let id = record.id.clone().unwrap_or_else(|| record.sequence.to_string());

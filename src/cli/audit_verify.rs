@@ -3,7 +3,7 @@
 //! Read next: the library's `audit/verify.rs`.
 
 use super::{
-    audit::settings,
+    audit::{open_log, settings},
     audit_checkpoint::read_key,
     situation::Place,
     ui::{self, Exit, Failure},
@@ -12,7 +12,6 @@ use data_encoding::{BASE64, HEXLOWER};
 use serde_json::json;
 use signgate_pkcs11::audit::{
     checkpoint::{Checkpoint, LARGEST, Signed},
-    log::Log,
     verify::{Against, Report, verify},
 };
 use std::{
@@ -49,7 +48,7 @@ pub fn run(arguments: &Arguments, place: &Place) -> Result<Exit, Failure> {
         is_signed &= signed == Signed::By;
         checkpoints.push(checkpoint);
     }
-    let log = Log::open(&settings)?;
+    let log = open_log(&settings)?;
     let progress = |records: u64| {
         if records.is_multiple_of(100_000) {
             ui::note(&format!("{records} records"));
@@ -101,6 +100,15 @@ fn text(report: &Report, checkpoints: usize, is_signed: bool) -> String {
             report.lost_outcomes
         ));
     }
+    if report.torn > 0 {
+        text.push_str(&format!(
+            "{} journals ended in the middle of a line, as a killed process or a power cut leaves them\n",
+            report.torn
+        ));
+    }
+    if let Some(why) = &report.unfolded {
+        text.push_str(&format!("records that are still in journals are not proved: {why}\n"));
+    }
     text
 }
 
@@ -116,6 +124,8 @@ fn as_json(report: &Report, is_signed: bool) -> serde_json::Value {
         "tree_size": report.head.0,
         "root": BASE64.encode(&report.head.1),
         "lost_outcomes": report.lost_outcomes,
+        "torn_journals": report.torn,
+        "unfolded": report.unfolded,
         "checkpoints_signed": is_signed,
         "problems": problems.collect::<Vec<_>>(),
         "more_problems": report.more_problems,

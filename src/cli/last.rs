@@ -3,16 +3,13 @@
 //! Read next: `audit_list.rs`.
 
 use super::{
-    audit::{Purpose, Sight, open, settings},
+    audit::{Purpose, Sight, open, open_log, settings},
     audit_list::row,
     situation::Place,
     ui::{self, Exit, Failure, Paint},
 };
 use signgate_pkcs11::{
-    audit::{
-        AuditError,
-        log::{Log, Query},
-    },
+    audit::{AuditError, log::Query},
     identity,
     ledger::{Ending, Kind, Record},
     policy::Reason,
@@ -40,7 +37,7 @@ pub fn run(arguments: &Arguments, place: &Place) -> Result<Exit, Failure> {
     // What was said to this user may be said again; about others, the rules of the list count.
     let (log, sight) = if user == own {
         let (settings, _) = settings(place)?;
-        (Log::open(&settings)?, Sight::All)
+        (open_log(&settings)?, Sight::All)
     } else {
         let opened = open(place, Purpose::View)?;
         (opened.log, opened.sight)

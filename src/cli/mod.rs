@@ -21,6 +21,8 @@ mod grants;
 mod init;
 mod keys;
 mod last;
+mod ledger;
+mod ledger_adopt;
 mod lint;
 mod pre_approve;
 mod publish;
@@ -71,6 +73,9 @@ enum Command {
     Grants(grants::Arguments),
     /// Tell why your last signature failed
     Last(last::Arguments),
+    /// Make this machine's ledger, or accept another one
+    #[command(subcommand)]
+    Ledger(ledger::Command),
     /// Make an administration folder: keys, a first policy, a first bundle
     Init(init::Arguments),
     /// Work on policies: check, compare, publish
@@ -125,6 +130,7 @@ pub fn main() -> ExitCode {
         Command::Explain(arguments) => explain::run(&arguments, &place),
         Command::Grants(arguments) => grants::run(&arguments, &place),
         Command::Last(arguments) => last::run(&arguments, &place),
+        Command::Ledger(command) => ledger::run(&command, &place),
         Command::Init(arguments) => init::run(&arguments),
         Command::Policy(PolicyCommand::Diff(arguments)) => diff::run(&arguments),
         Command::Policy(PolicyCommand::Keys(command)) => keys::run(&command),

@@ -10,7 +10,7 @@ use super::{
 };
 use serde_json::json;
 use signgate_pkcs11::{
-    audit::log::{Log, Query},
+    audit::log::Query,
     identity,
     ledger::{DecisionId, Ending, Kind, Record, Verdict},
     policy::{Reason, ReasonClass},
@@ -21,7 +21,7 @@ use std::fmt::Write;
 pub fn run(decision: DecisionId, as_json: bool, place: &Place) -> Result<Exit, Failure> {
     let (settings, _) = audit::settings(place)?;
     let query = Query { id: Some(decision.to_string()), ..Query::default() };
-    let mut found = Log::open(&settings)?.list(&query)?;
+    let mut found = audit::open_log(&settings)?.list(&query)?;
     // What was said to this user may be said again; about others, the rules of the audit log count.
     let own = identity::caller().os_user;
     if found.iter().any(|entry| own.is_none() || entry.record.os_user != own) {

@@ -149,7 +149,10 @@ impl Gate {
                 detail: &denial.detail,
                 code: rv::wide(rv::code(error)),
             };
-            if let Err(failed) = self.ledger.refuse(&refusal) {
+            // That there is no ledger has been said already.
+            if let Err(failed) = self.ledger.refuse(&refusal)
+                && !(failed == LedgerError::NotConfigured && denial.reason == Reason::NoLedger)
+            {
                 self.voice.trouble(&format!("the refusal was not recorded: {failed}"), asked.now);
             }
         });
@@ -214,6 +217,8 @@ pub fn ledger_denial(error: &LedgerError) -> Denial {
     let reason = match error {
         LedgerError::Exhausted { .. } | LedgerError::DigestExhausted { .. } => Reason::GrantExhausted,
         LedgerError::WrongStore { .. } => Reason::WrongLedger,
+        LedgerError::RateReached { .. } => Reason::RateReached,
+        LedgerError::NotConfigured => Reason::NoLedger,
         LedgerError::ClockTurnedBack { .. } => Reason::Clock,
         _ => Reason::LedgerUnwritable,
     };

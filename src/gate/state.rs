@@ -90,9 +90,11 @@ impl Gate {
         }
     }
 
-    /// Closes the HSM's sessions. Nothing that happens later may call into the HSM.
+    /// Closes the HSM's sessions and ends this process's journal. Nothing that happens later may call into the HSM.
     pub fn finish(&self) {
         self.tokens.finish();
+        // What stays in the journal is folded by the next command or process; nothing is lost.
+        let _ = self.ledger.finish();
     }
 
     /// The calling process, for scopes and records.

@@ -3,7 +3,7 @@
 //! Read next: `store.rs`.
 
 use super::{
-    LedgerError, Mode, Record, RecordHash, folder,
+    LedgerError, Mode, Record, RecordHash, folder, journal,
     record::Kind,
     rules::Rows,
     sqlite_rows::{APPLICATION_ID, SqliteRows, TABLES, TABLES_VERSION, failed},
@@ -58,6 +58,7 @@ pub fn create(settings: &Settings, now: Timestamp) -> Result<(), LedgerError> {
     folder::sync(&folder)?;
     turnstile::Turnstile::open(&folder, file_mode)?;
     folder::hold_space(&folder, file_mode)?;
+    folder::create_inner(&folder.join(journal::FOLDER), settings.mode)?;
     // The first opening makes the WAL and its index with the mode of the database, while the right account runs.
     Store::open(settings, None, false)?;
     Ok(())

@@ -5,7 +5,7 @@
 
 use super::{
     Act, Basis, Calling, DecisionId, Facts, GrantId, GrantUse, Intent, LedgerError, Mode, Outcome, Principal, Refusal,
-    Reservation, host_clock,
+    host_clock,
     record::{Ending, Kind, Record, RecordHash, Verdict},
     text,
 };
@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use std::time::Duration;
 
 /// Numbers in records stay below 2^53, so that every JSON reader gets them right (RFC 8259, section 6).
-const LARGEST: u64 = 9_007_199_254_740_991;
+pub(super) const LARGEST: u64 = 9_007_199_254_740_991;
 
 /// One thing to do inside a transaction.
 #[derive(Clone, PartialEq, Debug)]
@@ -82,6 +82,14 @@ pub(crate) struct Spent {
     pub(crate) rated: bool,
 }
 
+/// A reservation in the store: what its settling needs.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    pub(crate) reserved: Reserved,
+    pub(crate) spent: Spent,
+    pub(crate) outcome: Record,
+}
+
 /// One use of a counted grant.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct GrantDraft {
@@ -127,16 +135,25 @@ pub(crate) fn act(act: &Act<'_>) -> Record {
     record
 }
 
-/// An outcome repeats what lists are filtered by; the rest stands in the intent. Its time is the intent's plus what the
-/// monotonic clock says has passed, because the wall clock is read once for each decision.
-pub(crate) fn settle(reservation: Reservation, outcome: &Outcome<'_>) -> Settle {
-    let Reservation { reserved, spent, outcome: mut record } = reservation;
+/// An outcome repeats what lists are filtered by; the rest stands in the intent.
+pub(crate) fn settle(counted: Counted, outcome: &Outcome<'_>) -> Settle {
+    let Counted { reserved, spent, outcome: mut record } = counted;
     let now = host_clock::monotonic_us();
-    if let (Some(start), Some(end)) = (record.monotonic_us, now) {
-        let passed = Duration::from_micros(end.saturating_sub(start));
-        record.at = record.at.checked_add(passed).unwrap_or(record.at);
-    }
+    record.at = later(record.at, record.monotonic_us, now);
     record.monotonic_us = now;
+    let gives_back = end(&mut record, outcome) == Ending::NotAsked;
+    record.intent = Some(reserved.sequence);
+    Settle { record, reserved, spent, gives_back }
+}
+
+/// A time plus what the monotonic clock says has passed, because the wall clock is read once for each decision.
+pub(super) fn later(at: Timestamp, start: Option<u64>, end: Option<u64>) -> Timestamp {
+    let passed = start.zip(end).map(|(start, end)| Duration::from_micros(end.saturating_sub(start)));
+    passed.and_then(|passed| at.checked_add(passed).ok()).unwrap_or(at)
+}
+
+/// Writes into the record what came of its intent.
+pub(super) fn end(record: &mut Record, outcome: &Outcome<'_>) -> Ending {
     let (ending, answer) = match outcome {
         Outcome::Released { signature, latency } => {
             record.signature_sha256 = Some(RecordHash::of(signature).to_string());
@@ -157,8 +174,7 @@ pub(crate) fn settle(reservation: Reservation, outcome: &Outcome<'_>) -> Settle 
         record.detail = (!detail.is_empty()).then(|| text::clean(detail, text::DETAIL));
     }
     record.ending = Some(ending);
-    record.intent = Some(reserved.sequence);
-    Settle { record, reserved, spent, gives_back: ending == Ending::NotAsked }
+    ending
 }
 
 /// The outcome record of an intent, as far as it is known before the HSM is asked.
@@ -249,6 +265,6 @@ fn code(number: u64) -> String {
     format!("0x{number:08x}")
 }
 
-fn in_microseconds(latency: Duration) -> u64 {
+pub(super) fn in_microseconds(latency: Duration) -> u64 {
     u64::try_from(latency.as_micros()).unwrap_or(LARGEST).min(LARGEST)
 }

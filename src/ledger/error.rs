@@ -27,6 +27,8 @@ pub enum LedgerError {
         /// Signatures allowed in sixty minutes.
         per_hour: u64,
     },
+    /// The configuration names no ledger.
+    NotConfigured,
     /// Not the ledger that the configuration or the grant names: absent, emptied, or another one.
     WrongStore {
         /// The one that was asked for.
@@ -88,6 +90,7 @@ impl LedgerError {
         match self {
             LedgerError::Exhausted { .. } | LedgerError::DigestExhausted { .. } => "SG-GRANT-EXHAUSTED",
             LedgerError::RateReached { .. } => "SG-RATE-REACHED",
+            LedgerError::NotConfigured => "SG-NO-LEDGER",
             LedgerError::WrongStore { .. } => "SG-WRONG-LEDGER",
             LedgerError::ClockTurnedBack { .. } => "SG-CLOCK",
             LedgerError::Busy { .. }
@@ -108,6 +111,7 @@ impl LedgerError {
         match self {
             LedgerError::Exhausted { .. } | LedgerError::DigestExhausted { .. } => "signgate request".to_owned(),
             LedgerError::RateReached { .. } => "wait, or raise `rate.per_hour` of the signer".to_owned(),
+            LedgerError::NotConfigured => "signgate ledger init".to_owned(),
             LedgerError::WrongStore { .. } => {
                 "restore the ledger, or `signgate ledger adopt` with a signed approval".to_owned()
             }
@@ -137,6 +141,7 @@ impl fmt::Display for LedgerError {
             LedgerError::RateReached { per_hour } => {
                 write!(f, "the signer's {per_hour} signatures an hour are spent")
             }
+            LedgerError::NotConfigured => f.write_str("the configuration names no ledger to record a signature in"),
             LedgerError::WrongStore { expected, found } => write!(f, "the ledger should be `{expected}`, {found}"),
             LedgerError::ClockTurnedBack { now, trusted } => {
                 write!(f, "the clock says {now}, but the ledger has already seen {trusted}")

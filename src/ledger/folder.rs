@@ -52,6 +52,14 @@ pub(crate) fn create(folder: &Path, mode: Mode) -> Result<(), LedgerError> {
     fs::set_permissions(folder, Permissions::from_mode(folder_mode)).map_err(|error| failed(folder, &error))
 }
 
+/// Makes a folder inside the ledger's, if it is not there.
+pub(crate) fn create_inner(folder: &Path, mode: Mode) -> Result<(), LedgerError> {
+    match fs::symlink_metadata(folder) {
+        Ok(_) => Ok(()),
+        Err(_) => create(folder, mode),
+    }
+}
+
 /// The folder as an absolute path without symbolic links, on a local disk and closed to others.
 pub(crate) fn check(folder: &Path, mode: Mode) -> Result<PathBuf, LedgerError> {
     let folder = fs::canonicalize(folder).map_err(|error| failed(folder, &error))?;
@@ -111,6 +119,14 @@ pub(crate) fn open_or_create(path: &Path, mode: u32) -> Result<File, LedgerError
 /// Makes a file that was not there, with exactly this mode whatever the umask.
 pub(crate) fn create_new(path: &Path, mode: u32) -> Result<File, Error> {
     let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
+    file.set_permissions(Permissions::from_mode(mode))?;
+    Ok(file)
+}
+
+/// Makes a file that was not there for adding to its end, with exactly this mode whatever the umask.
+pub(crate) fn create_to_append(path: &Path, mode: u32) -> Result<File, Error> {
+    let flags = nix::libc::O_NOFOLLOW | nix::libc::O_CLOEXEC;
+    let file = OpenOptions::new().append(true).create_new(true).mode(0o600).custom_flags(flags).open(path)?;
     file.set_permissions(Permissions::from_mode(mode))?;
     Ok(file)
 }

@@ -1,9 +1,8 @@
-//! A ledger in memory: the same rules, nothing durable. For tests of the gate, and without its records for a configuration
-//! that names no state folder.
+//! A ledger in memory: the same rules, nothing durable. For tests of the gate.
 //! Read next: `rules.rs`.
 
 use super::{
-    Act, GrantId, Intent, Ledger, LedgerError, Outcome, Record, Refusal, Reservation,
+    Act, GrantId, Intent, Ledger, LedgerError, Outcome, Place, Record, Refusal, Reservation,
     draft::{self, Answer, Job, Spent},
     record::{Kind, RecordHash},
     rules::{RefusalSort, Refused, Rows, Tail, Transaction, hour_before, minute},
@@ -31,13 +30,6 @@ impl MemoryLedger {
         let mut rows = MemoryRows::default();
         rows.append(&first, &line, RecordHash::of(line.as_bytes()))?;
         Ok(MemoryLedger { store_id: store_id.to_owned(), rows: Mutex::new(rows) })
-    }
-
-    /// One that counts and keeps no record.
-    pub(crate) fn without_records(store_id: &str) -> MemoryLedger {
-        let tail = Tail { sequence: 0, hash: RecordHash::NONE, trusted: Timestamp::MIN };
-        let rows = MemoryRows { tail: Some(tail), forgets: true, ..MemoryRows::default() };
-        MemoryLedger { store_id: store_id.to_owned(), rows: Mutex::new(rows) }
     }
 
     /// All records so far.
@@ -78,14 +70,17 @@ impl Ledger for MemoryLedger {
         let outcome = draft::outcome_of(&reserve.record);
         let spent = Spent { grant: reserve.grant.clone(), rated: reserve.rate_per_hour.is_some() };
         match self.apply(&Job::Reserve(reserve))? {
-            Answer::Reserved(reserved) => Ok(Reservation { reserved, spent, outcome }),
+            Answer::Reserved(reserved) => Ok(Reservation::counted(reserved, spent, outcome)),
             Answer::Refused(error) => Err(error),
             Answer::Done => Err(LedgerError::Unusable("the ledger gave no reservation".to_owned())),
         }
     }
 
     fn settle(&self, reservation: Reservation, outcome: &Outcome<'_>) -> Result<(), LedgerError> {
-        self.apply(&Job::Settle(draft::settle(reservation, outcome))).map(drop)
+        match reservation.0 {
+            Place::Counted(counted) => self.apply(&Job::Settle(draft::settle(*counted, outcome))).map(drop),
+            Place::Noted(_) => Err(LedgerError::Unusable("the reservation is another ledger's".to_owned())),
+        }
     }
 
     fn refuse(&self, refusal: &Refusal<'_>) -> Result<(), LedgerError> {
@@ -100,8 +95,6 @@ impl Ledger for MemoryLedger {
 #[derive(Default)]
 struct MemoryRows {
     records: Vec<Record>,
-    /// Keep no records.
-    forgets: bool,
     tail: Option<Tail>,
     used: HashMap<GrantId, u64>,
     spent: BTreeMap<(String, i64), u64>,
@@ -125,9 +118,7 @@ impl Rows for MemoryRows {
 
     fn append(&mut self, record: &Record, _line: &str, hash: RecordHash) -> Result<(), LedgerError> {
         self.tail = Some(Tail { sequence: record.sequence, hash, trusted: record.trusted });
-        if !self.forgets {
-            self.records.push(record.clone());
-        }
+        self.records.push(record.clone());
         Ok(())
     }
 

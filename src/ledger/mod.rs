@@ -11,14 +11,18 @@ use std::time::Duration;
 mod create;
 mod decision_id;
 mod draft;
+mod encode;
 mod error;
+pub(crate) mod fold;
 mod folder;
 mod group;
 mod host_clock;
 mod intent;
+mod journal;
+mod journal_rows;
 mod maintenance;
 mod memory;
-mod process;
+mod no_ledger;
 pub(crate) mod reading;
 mod record;
 mod rules;
@@ -36,11 +40,11 @@ pub use create::{create, new_store_id};
 pub use decision_id::DecisionId;
 pub use error::LedgerError;
 pub use intent::{Act, Basis, Calling, Facts, GrantUse, Intent, Outcome, Policy, Principal, Refusal};
-pub use maintenance::adopt;
+pub use maintenance::{Found, adopt, found, hash_at, renew};
 pub(crate) use maintenance::{Moved, forget};
 pub use memory::MemoryLedger;
-pub use process::ProcessLedger;
-pub use record::{Ending, Kind, Mode, Record, RecordHash, Verdict};
+pub use no_ledger::NoLedger;
+pub use record::{Ending, Fault, Kind, Mode, Record, RecordHash, Verdict};
 pub use rules::CLOCK_TOLERANCE;
 pub use sqlite::SqliteLedger;
 pub use steps::{Failpoint, Step};
@@ -103,36 +107,60 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     /// The act was not written and must not be done.
     fn act(&self, act: &Act<'_>) -> Result<(), LedgerError>;
+
+    /// Called at C_Finalize, when no other call is under way: ends what this process alone writes.
+    ///
+    /// # Errors
+    /// Something stays to be done by the next one who comes; nothing is lost.
+    fn finish(&self) -> Result<(), LedgerError> {
+        Ok(())
+    }
 }
 
-/// The ledger of a configuration: of its state folder, or of this process alone where it names no `store_id`. Touches nothing yet.
+/// The ledger of a configuration, or one that refuses where it names no `store_id` or no state folder. Touches nothing yet.
 #[must_use]
 pub fn of_config(config: &Config) -> Box<dyn Ledger> {
     match Settings::from_config(config) {
         Some(settings) => Box::new(SqliteLedger::new(settings)),
-        None => Box::new(ProcessLedger::new(config.store_id.clone())),
+        None => Box::new(NoLedger),
     }
 }
 
-/// One signature's place, durable on the disk. Can be settled once; dropping it leaves it spent.
+/// One signature's place in the records. Can be settled once; dropping it leaves it spent. Small, because every signature
+/// carries one through the whole call.
 #[must_use = "a reservation that is not settled stays spent and reads as a lost outcome"]
-#[derive(Debug, PartialEq)]
-pub struct Reservation {
-    reserved: draft::Reserved,
-    spent: draft::Spent,
-    outcome: Record,
+#[derive(Debug)]
+pub struct Reservation(Place);
+
+/// Where the intent of a reservation is.
+#[derive(Debug)]
+enum Place {
+    /// In the store, with what was counted.
+    Counted(Box<draft::Counted>),
+    /// In a journal; it counts nothing.
+    Noted(journal::Noted),
 }
 
 impl Reservation {
-    /// Sequence number of the intent record.
+    fn counted(reserved: draft::Reserved, spent: draft::Spent, outcome: Record) -> Reservation {
+        Reservation(Place::Counted(Box::new(draft::Counted { reserved, spent, outcome })))
+    }
+
+    /// Sequence number of the intent record; none while it stands in a journal.
     #[must_use]
-    pub fn sequence(&self) -> u64 {
-        self.reserved.sequence
+    pub fn sequence(&self) -> Option<u64> {
+        match &self.0 {
+            Place::Counted(counted) => Some(counted.reserved.sequence),
+            Place::Noted(_) => None,
+        }
     }
 
     /// Signatures left on the grant after this one; none without a grant.
     #[must_use]
     pub fn remaining(&self) -> Option<u64> {
-        self.reserved.remaining
+        match &self.0 {
+            Place::Counted(counted) => counted.reserved.remaining,
+            Place::Noted(_) => None,
+        }
     }
 }

@@ -3,8 +3,9 @@
 //! Read next: `audit/log.rs`.
 
 use super::{
-    GrantId, LedgerError, Settings,
-    sqlite_rows::{TABLES, failed, signed, unsigned},
+    GrantId, LedgerError, RecordHash, Settings,
+    rules::Rows,
+    sqlite_rows::{SqliteRows, TABLES, failed, signed, unsigned},
     store::{Access, DATABASE, connect},
 };
 use rusqlite::{Connection, Row, ToSql, types::ValueRef};
@@ -62,6 +63,23 @@ impl Reader {
 
     pub(crate) fn store_id(&self) -> &str {
         &self.store_id
+    }
+
+    /// Number and hash of the last record; none in an emptied ledger.
+    pub(crate) fn last(&self) -> Result<Option<(u64, RecordHash)>, LedgerError> {
+        Ok(SqliteRows::new(&self.connection, &self.path).tail()?.map(|tail| (tail.sequence, tail.hash)))
+    }
+
+    /// The hash of a record, if it is here.
+    pub(crate) fn hash_at(&self, sequence: u64) -> Result<Option<RecordHash>, LedgerError> {
+        let rows = SqliteRows::new(&self.connection, &self.path);
+        let sql = "SELECT hash FROM record WHERE sequence = $1";
+        rows.find(sql, [signed(sequence)?], |row| row.get(0).map(RecordHash))
+    }
+
+    /// Whether the ledger knows of any journal.
+    pub(crate) fn names_journals(&self) -> Result<bool, LedgerError> {
+        Ok(!self.list("SELECT 1 FROM journal LIMIT 1", |_| Ok(()))?.is_empty())
     }
 
     /// Runs `work` with all reads seeing the same moment of the ledger.

@@ -104,6 +104,20 @@ words! {
         Rotated = "rotated",
         /// An administrator accepted this ledger as it stands.
         Adopted = "adopted",
+        /// Something about a journal does not hold: what it held of these signatures can not be believed.
+        Fault = "fault",
+    }
+}
+
+words! {
+    /// What is wrong with a journal.
+    Fault {
+        /// It ends in the middle of a line.
+        Torn = "torn",
+        /// It says something else than was written.
+        Changed = "changed",
+        /// It is no longer there, and not all of it had been read.
+        Gone = "gone",
     }
 }
 
@@ -249,7 +263,7 @@ pub struct Record {
     /// `user` or `service_user`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub principal_kind: Option<String>,
-    /// Stable reason code of a refusal.
+    /// Stable reason code of a refusal; of a fault, which one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
     /// The release that covers the signature.

@@ -111,6 +111,23 @@ impl<'a> Transaction<'a> {
         }
     }
 
+    /// Writes a record that a journal held, or what is wrong with a journal; its sequence number and line.
+    pub(crate) fn fold(&mut self, record: Record) -> Result<(u64, String), LedgerError> {
+        self.close_refusals(record.at)?;
+        let line = self.append(record)?;
+        Ok((self.tail.sequence, line))
+    }
+
+    /// Remembers an intent of a journal without an outcome.
+    pub(crate) fn open(&mut self, sequence: u64) -> Result<(), LedgerError> {
+        self.rows.open(sequence)
+    }
+
+    /// Forgets it; false if it was not open.
+    pub(crate) fn close(&mut self, sequence: u64) -> Result<bool, LedgerError> {
+        self.rows.close(sequence)
+    }
+
     /// Accepts the ledger as it stands under the name in this record, the record's time included.
     pub(crate) fn adopt(&mut self, record: Record) -> Result<(), LedgerError> {
         let store_id = record.store_id.clone().unwrap_or_default();
@@ -252,7 +269,7 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    fn append(&mut self, mut record: Record) -> Result<(), LedgerError> {
+    fn append(&mut self, mut record: Record) -> Result<String, LedgerError> {
         let sequence = self.tail.sequence.checked_add(1);
         record.sequence = sequence.ok_or_else(|| LedgerError::Damaged("no sequence number is left".to_owned()))?;
         record.previous = self.tail.hash;
@@ -267,7 +284,7 @@ impl<'a> Transaction<'a> {
         let hash = RecordHash::of(line.as_bytes());
         self.rows.append(&record, &line, hash)?;
         self.tail = Tail { sequence: record.sequence, hash, trusted: record.trusted };
-        Ok(())
+        Ok(line)
     }
 }
 

@@ -1,11 +1,14 @@
 //! The durable ledger of one host: SQLite behind a turnstile. Opened at the first use, not before; refuses to work in a
 //! forked child, where neither the connection nor the locks may be touched.
-//! Read next: `store.rs` (one transaction), `group.rs` (how threads share it).
+//! A signature that nothing counts goes to this process's journal where the configuration does not want it to wait.
+//! Read next: `store.rs` (one transaction), `group.rs` (how threads share it), `journal.rs`.
 
 use super::{
-    Act, GrantId, Intent, Ledger, LedgerError, Outcome, Refusal, Reservation,
+    Act, Basis, Durability, GrantId, Intent, Ledger, LedgerError, Outcome, Place, Refusal, Reservation, WAIT,
     draft::{self, Answer, Job, Spent},
+    fold::Reach,
     group::Group,
+    journal::{Journal, JournalError, Noted},
     rules::{Rows, hour_before, minute},
     sqlite_rows::SqliteRows,
     steps::Failpoint,
@@ -14,7 +17,14 @@ use super::{
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use rusqlite::Connection;
-use std::{path::PathBuf, process, time::Instant};
+use std::{path::PathBuf, process, sync::Arc, time::Instant};
+
+/// A journal of this length is folded by its own process: in bytes, about 70,000 signatures.
+const LONGEST_JOURNAL: u64 = 64 * 1024 * 1024;
+/// What the beginning and the end of a process fold at most, in bytes: a few milliseconds.
+const IN_PASSING: u64 = 256 * 1024;
+/// So many journals may lie there until a process that begins removes those that have ended.
+const MOST_JOURNALS: usize = 64;
 
 /// Counts and records of this host.
 pub struct SqliteLedger {
@@ -23,6 +33,8 @@ pub struct SqliteLedger {
     group: Group,
     writer: Mutex<Writer>,
     reader: Mutex<Option<(Connection, PathBuf)>>,
+    journal: Mutex<Option<Arc<Journal>>>,
+    longest_journal: u64,
     failpoint: Option<Failpoint>,
 }
 
@@ -42,6 +54,8 @@ impl SqliteLedger {
             group: Group::default(),
             writer: Mutex::default(),
             reader: Mutex::default(),
+            journal: Mutex::default(),
+            longest_journal: LONGEST_JOURNAL,
             failpoint: None,
         }
     }
@@ -51,6 +65,14 @@ impl SqliteLedger {
     pub fn with_failpoint(settings: Settings, failpoint: Failpoint) -> SqliteLedger {
         let mut ledger = SqliteLedger::new(settings);
         ledger.failpoint = Some(failpoint);
+        ledger
+    }
+
+    /// For tests: one that folds its journal at this length.
+    #[must_use]
+    pub fn with_longest_journal(settings: Settings, bytes: u64) -> SqliteLedger {
+        let mut ledger = SqliteLedger::new(settings);
+        ledger.longest_journal = bytes;
         ledger
     }
 
@@ -81,6 +103,85 @@ impl SqliteLedger {
             }
         }
         Ok(())
+    }
+
+    /// Writes an intent to the journal, beginning one if there is none that can be written.
+    fn note(&self, intent: &Intent<'_>) -> Result<Noted, LedgerError> {
+        self.check_owner()?;
+        let mut has_begun = false;
+        loop {
+            let open = self.journal.lock().clone();
+            let journal = match open {
+                Some(journal) => journal,
+                None => {
+                    has_begun = true;
+                    self.begin_journal(intent.facts.at)?
+                }
+            };
+            match journal.reserve(&intent.facts) {
+                Ok(noted) => return Ok(noted),
+                Err(JournalError::Refused(error)) => {
+                    self.leave_journal(&journal);
+                    return Err(error);
+                }
+                Err(JournalError::Ended) if !has_begun => self.leave_journal(&journal),
+                Err(JournalError::Ended) => {
+                    return Err(LedgerError::Unusable("a journal vanished as soon as it was begun".to_owned()));
+                }
+            }
+        }
+    }
+
+    fn begin_journal(&self, now: Timestamp) -> Result<Arc<Journal>, LedgerError> {
+        let mode = self.settings.mode;
+        self.with_store(|store| {
+            // Another thread may have been faster.
+            if let Some(journal) = &*self.journal.lock() {
+                return Ok(Arc::clone(journal));
+            }
+            let is_crowded = store.rows().journals()?.len() >= MOST_JOURNALS;
+            store.fold(if is_crowded { Reach::ALL } else { Reach { most: IN_PASSING, sweeps: false } })?;
+            let tail = store.rows().tail()?.ok_or_else(|| LedgerError::Damaged("it has no record".to_owned()))?;
+            if tail.trusted.duration_since(now) > super::CLOCK_TOLERANCE {
+                return Err(LedgerError::ClockTurnedBack { now, trusted: tail.trusted });
+            }
+            let journal = Arc::new(store.begin_journal(mode, tail.trusted)?);
+            *self.journal.lock() = Some(Arc::clone(&journal));
+            Ok(journal)
+        })
+    }
+
+    /// Writes no more to this journal; what was reserved in it is still settled there.
+    fn leave_journal(&self, journal: &Arc<Journal>) {
+        let mut open = self.journal.lock();
+        if open.as_ref().is_some_and(|open| Arc::ptr_eq(open, journal)) {
+            *open = None;
+        }
+    }
+
+    fn settle_noted(&self, noted: &Noted, outcome: &Outcome<'_>) -> Result<(), LedgerError> {
+        let length = noted.settle(outcome)?;
+        if length < self.longest_journal || self.journal.lock().as_ref().is_none_or(|open| !noted.is_in(open)) {
+            return Ok(());
+        }
+        // The next signature begins another one.
+        *self.journal.lock() = None;
+        self.with_store(|store| store.fold(Reach { most: u64::MAX, sweeps: false }))
+    }
+
+    /// Inside the turnstile.
+    fn with_store<T>(&self, work: impl FnOnce(&mut Store) -> Result<T, LedgerError>) -> Result<T, LedgerError> {
+        let now = Instant::now();
+        let mut writer = self.writer.lock();
+        let store = self.open(&mut writer)?;
+        let pass = store.enter(now.checked_add(WAIT).unwrap_or(now))?;
+        let result = work(store);
+        let result = store.leave(pass).and(result);
+        if let Err(error) = &result {
+            writer.disk_failed |= matches!(error, LedgerError::Disk(_));
+            writer.store = None;
+        }
+        result
     }
 
     /// The open store; opens it, or opens it again if another file now lies at its path.
@@ -128,6 +229,8 @@ impl Drop for SqliteLedger {
         if self.owner != process::id() {
             std::mem::forget(self.writer.get_mut().store.take());
             std::mem::forget(self.reader.get_mut().take());
+            // Its lock is the parent's, too.
+            std::mem::forget(self.journal.get_mut().take());
         }
     }
 }
@@ -151,11 +254,16 @@ impl Ledger for SqliteLedger {
     }
 
     fn reserve(&self, intent: &Intent<'_>) -> Result<Reservation, LedgerError> {
+        if let (Durability::Normal, Basis::Member, None) =
+            (self.settings.durability, &intent.basis, intent.rate_per_hour)
+        {
+            return self.note(intent).map(|noted| Reservation(Place::Noted(noted)));
+        }
         let reserve = draft::reserve(intent);
         let outcome = draft::outcome_of(&reserve.record);
         let spent = Spent { grant: reserve.grant.clone(), rated: reserve.rate_per_hour.is_some() };
         match self.submit(Job::Reserve(reserve))? {
-            Answer::Reserved(reserved) => Ok(Reservation { reserved, spent, outcome }),
+            Answer::Reserved(reserved) => Ok(Reservation::counted(reserved, spent, outcome)),
             Answer::Refused(error) => Err(error),
             Answer::Done => Err(LedgerError::Unusable("the ledger gave no reservation".to_owned())),
         }
@@ -163,7 +271,11 @@ impl Ledger for SqliteLedger {
 
     fn settle(&self, reservation: Reservation, outcome: &Outcome<'_>) -> Result<(), LedgerError> {
         self.check_owner()?;
-        let job = Job::Settle(draft::settle(reservation, outcome));
+        let counted = match reservation.0 {
+            Place::Counted(counted) => counted,
+            Place::Noted(noted) => return self.settle_noted(&noted, outcome),
+        };
+        let job = Job::Settle(draft::settle(*counted, outcome));
         if job.waits_for_disk() {
             return self.submit(job).map(drop);
         }
@@ -176,6 +288,13 @@ impl Ledger for SqliteLedger {
 
     fn act(&self, act: &Act<'_>) -> Result<(), LedgerError> {
         self.submit(Job::Append(draft::act(act))).map(drop)
+    }
+
+    fn finish(&self) -> Result<(), LedgerError> {
+        if self.check_owner().is_err() || self.journal.lock().take().is_none() {
+            return Ok(());
+        }
+        self.with_store(|store| store.fold(Reach { most: IN_PASSING, sweeps: false }))
     }
 }
 

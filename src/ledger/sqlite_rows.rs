@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// `PRAGMA application_id` of a ledger: "SGLG".
 pub(crate) const APPLICATION_ID: i64 = 0x5347_4c47;
 /// `PRAGMA user_version`: version of the tables.
-pub(crate) const TABLES_VERSION: i64 = 1;
+pub(crate) const TABLES_VERSION: i64 = 2;
 
 /// The tables. `line` is the record; the columns beside it are copies for searching, and `audit verify` compares them.
 /// There is no index on them: each would cost every signature a page in the WAL, and a search through a million records
@@ -44,6 +44,14 @@ CREATE TABLE refused (
     first INTEGER NOT NULL, began INTEGER NOT NULL, repeats INTEGER NOT NULL, until INTEGER NOT NULL,
     PRIMARY KEY (principal, signer, reason)
 ) WITHOUT ROWID;
+CREATE TABLE journal (
+    name TEXT NOT NULL PRIMARY KEY, folded INTEGER NOT NULL, lines INTEGER NOT NULL, last BLOB NOT NULL,
+    ended INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE journal_intent (
+    name TEXT NOT NULL, number INTEGER NOT NULL, sequence INTEGER NOT NULL, line TEXT NOT NULL,
+    PRIMARY KEY (name, number)
+) WITHOUT ROWID;
 ";
 
 /// The tables, through one connection.
@@ -62,7 +70,7 @@ impl<'c> SqliteRows<'c> {
         self.find("SELECT id FROM store LIMIT 1", [], |row| row.get(0))
     }
 
-    fn find<T>(
+    pub(super) fn find<T>(
         &self,
         sql: &str,
         parameters: impl Params,
@@ -73,12 +81,21 @@ impl<'c> SqliteRows<'c> {
         found.map_err(|error| failed(self.path, error))
     }
 
+    pub(super) fn list<T>(
+        &self,
+        sql: &str,
+        read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, LedgerError> {
+        let found = self.connection.prepare_cached(sql).and_then(|mut query| query.query_map([], read)?.collect());
+        found.map_err(|error| failed(self.path, error))
+    }
+
     fn count(&self, sql: &str, parameters: impl Params) -> Result<u64, LedgerError> {
         let number = self.find(sql, parameters, |row| row.get::<_, i64>(0))?.unwrap_or(0);
         u64::try_from(number).map_err(|_| LedgerError::Damaged("a count is negative".to_owned()))
     }
 
-    fn execute(&self, sql: &str, parameters: impl Params) -> Result<usize, LedgerError> {
+    pub(super) fn execute(&self, sql: &str, parameters: impl Params) -> Result<usize, LedgerError> {
         let changed = self.connection.prepare_cached(sql).and_then(|mut statement| statement.execute(parameters));
         changed.map_err(|error| failed(self.path, error))
     }

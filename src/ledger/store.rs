@@ -116,6 +116,11 @@ impl Store {
         Ok(store)
     }
 
+    /// The folder that the ledger lies in.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The tables, for reading.
     pub(crate) fn rows(&self) -> SqliteRows<'_> {
         SqliteRows::new(&self.connection, &self.database)
@@ -160,14 +165,15 @@ impl Store {
     }
 
     fn attempt(&mut self, jobs: &[&Job]) -> Result<Vec<Result<Answer, LedgerError>>, LedgerError> {
-        self.set_waiting(jobs.iter().any(|job| job.waits_for_disk()))?;
-        self.transact(|transaction| jobs.iter().map(|job| transaction.apply(job).map(Ok)).collect())
+        let waits = self.durability == Durability::Full && jobs.iter().any(|job| job.waits_for_disk());
+        self.set_waiting(waits)?;
+        self.transact(|transaction, _| jobs.iter().map(|job| transaction.apply(job).map(Ok)).collect())
     }
 
     /// One transaction around `work`.
     pub(crate) fn transact<T>(
         &mut self,
-        work: impl FnOnce(&mut Transaction<'_>) -> Result<T, LedgerError>,
+        work: impl FnOnce(&mut Transaction<'_>, &SqliteRows<'_>) -> Result<T, LedgerError>,
     ) -> Result<T, LedgerError> {
         self.execute("BEGIN IMMEDIATE")?;
         let result = self.inside(work);
@@ -189,13 +195,13 @@ impl Store {
 
     fn inside<T>(
         &self,
-        work: impl FnOnce(&mut Transaction<'_>) -> Result<T, LedgerError>,
+        work: impl FnOnce(&mut Transaction<'_>, &SqliteRows<'_>) -> Result<T, LedgerError>,
     ) -> Result<(T, Tail), LedgerError> {
         self.step(Step::Began)?;
         let mut rows = SqliteRows::new(&self.connection, &self.database);
         let mut transaction = Transaction::begin(&mut rows, &self.store_id)?;
         self.check_growth(transaction.tail())?;
-        let done = work(&mut transaction)?;
+        let done = work(&mut transaction, &SqliteRows::new(&self.connection, &self.database))?;
         let tail = transaction.tail();
         self.step(Step::Applied)?;
         Ok((done, tail))
@@ -215,8 +221,7 @@ impl Store {
     }
 
     /// Sets whether the next commit waits for the disk. SQLite takes this between transactions only.
-    fn set_waiting(&mut self, waits: bool) -> Result<(), LedgerError> {
-        let waits = waits && self.durability == Durability::Full;
+    pub(super) fn set_waiting(&mut self, waits: bool) -> Result<(), LedgerError> {
         if self.waits_for_disk != Some(waits) {
             let level = if waits { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" };
             self.connection.execute_batch(level).map_err(|error| failed(&self.database, error))?;

@@ -139,10 +139,14 @@ reasons! {
     GrantExhausted = 1002, "SG-GRANT-EXHAUSTED", DecidedNo, "signgate request";
     /// The grant is for another command, application, host, user or digest.
     ScopeMismatch = 1003, "SG-SCOPE-MISMATCH", DecidedNo, "sign as the grant says, or signgate request";
+    /// The signer's signatures for this hour are spent.
+    RateReached = 1101, "SG-RATE-REACHED", DecidedNo, "wait, or have an administrator raise `rate.per_hour` of the signer";
     /// The counts can not be written.
     LedgerUnwritable = 1201, "SG-LEDGER-UNWRITABLE", CannotDecide, "signgate doctor";
     /// The audit records can not be written.
     AuditUnwritable = 1202, "SG-AUDIT-UNWRITABLE", CannotDecide, "signgate doctor";
+    /// The configuration names no ledger, so no signature could be recorded.
+    NoLedger = 1203, "SG-NO-LEDGER", CannotDecide, "signgate ledger init";
     /// The token's signature does not verify under the policy's key; nothing was released.
     VerificationFailed = 1301, "SG-VERIFICATION-FAILED", CannotDecide, "signgate doctor";
     /// The token did not sign.

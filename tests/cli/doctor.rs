@@ -171,8 +171,8 @@ fn the_ledger_is_checked_as_a_signature_would_find_it() {
     workshop.configure("store_id = \"workshop\"", "store_id = \"another\"");
     assert_eq!(ledger("fail ledger").0, "SG-WRONG-LEDGER: the ledger should be `another`, and this one is `workshop`");
     workshop.configure("store_id = \"another\"\n", "");
-    let (unnamed, fix) = ledger("warn ledger");
-    assert!(unnamed.contains("a counted grant gives nothing"), "{unnamed}");
+    let (unnamed, fix) = ledger("fail ledger");
+    assert!(unnamed.contains("nothing is signed"), "{unnamed}");
     assert_eq!(fix, format!("add `store_id = \"workshop\"` to {folder}/signgate.toml"));
 }
 

@@ -14,6 +14,7 @@ mod configuration;
 mod counts;
 mod doctor;
 mod explain;
+mod ledger;
 mod lint;
 mod recorded;
 mod whoami;

@@ -18,7 +18,7 @@ use x509_cert::der::pem::{self, LineEnding};
 
 /// The configuration with the defaults.
 pub const CONFIGURATION: &str = "signgate.toml";
-/// The configuration for benchmarks: the first signature verified, and no ledger.
+/// The configuration for benchmarks: only the first signature of a key verified, and records do not wait for the disk.
 pub const FAST_CONFIGURATION: &str = "signgate-fast.toml";
 /// What a shell reads to use the folder.
 pub const ENVIRONMENT: &str = "env.sh";
@@ -50,9 +50,9 @@ pub fn write(folder: &Folder, facts: &Facts<'_>) -> Result<(), Failure> {
         .map_err(|error| Failure::new(format!("cannot write the policy: {error}")))?;
     policy.push('\n');
     let root = publication::publish(folder, &policy)?;
-    let configuration = |verify, recorded| configuration(folder, facts, &root, verify, recorded);
-    folder.write(CONFIGURATION, configuration("always", true).as_bytes(), Readers::All)?;
-    folder.write(FAST_CONFIGURATION, configuration("first", false).as_bytes(), Readers::All)?;
+    let configuration = |verify, durability| configuration(folder, facts, &root, verify, durability);
+    folder.write(CONFIGURATION, configuration("always", "full").as_bytes(), Readers::All)?;
+    folder.write(FAST_CONFIGURATION, configuration("first", "normal").as_bytes(), Readers::All)?;
     folder.write(ENVIRONMENT, environment(folder, facts).as_bytes(), Readers::Owner)?;
     folder.write(OPENSSL_CONFIGURATION, openssl_configuration(facts).as_bytes(), Readers::Owner)?;
     for signer in SIGNERS {
@@ -142,17 +142,17 @@ fn signer_entry(signer: Signer, chain: &[String]) -> Value {
     entry
 }
 
-/// `recorded`: with the ledger, which counts and records durably; without it counts live as long as the process.
-fn configuration(folder: &Folder, facts: &Facts<'_>, root: &str, verify: &str, recorded: bool) -> String {
-    let store_id = if recorded { format!("store_id = \"{}\"\n", facts.store_id) } else { String::new() };
+/// Both count and record in the same ledger.
+fn configuration(folder: &Folder, facts: &Facts<'_>, root: &str, verify: &str, durability: &str) -> String {
     format!(
         "mode = \"advisory\"\npolicy = \"{}\"\ntrust_root = \"{root}\"\ngrants = \"{}\"\nrequests = \"{}\"\nstate = \"{}\"\n\
-         {store_id}verify = \"{verify}\"\n\n[backend]\nmodule = \"{}\"\n\n[backend.tokens.demo]\nlabel = \"{HSM_TOKEN}\"\n\
-         pin_file = \"{}\"\n",
+         store_id = \"{}\"\nverify = \"{verify}\"\n\n[backend]\nmodule = \"{}\"\n\n[backend.tokens.demo]\nlabel = \"{HSM_TOKEN}\"\n\
+         pin_file = \"{}\"\n\n[audit]\ndurability = \"{durability}\"\n",
         folder.text(publication::BUNDLE),
         folder.text("grants"),
         folder.text("requests"),
         folder.text(folder::STATE),
+        facts.store_id,
         facts.backend.display(),
         folder.text("hsm.pin"),
     )

@@ -19,12 +19,13 @@ use std::{
 pub fn ledger(config: &Config) -> Vec<Finding> {
     let check = "ledger";
     let file = config.file.display();
-    let lost = "nothing is recorded, and counts last as long as one process";
     let folder = &config.state;
     if config.store_id.is_none() {
-        let seen = format!("the configuration names no `store_id`: {lost}; a counted grant gives nothing");
-        let found = name_of_the_one_in(config, folder).unwrap_or_else(|| "NAME".to_owned());
-        return vec![Finding::warn(check, seen).fix(format!("add `store_id = \"{found}\"` to {file}"))];
+        let seen = "the configuration names no `store_id`: nothing is signed, because nothing could be recorded";
+        return vec![Finding::fail(check, seen).fix(match name_of_the_one_in(config, folder) {
+            Some(found) => format!("add `store_id = \"{found}\"` to {file}"),
+            None => "signgate ledger init".to_owned(),
+        })];
     }
     let ledger = ledger::of_config(config);
     match situation::usable(&*ledger) {
@@ -70,6 +71,7 @@ fn fix(config: &Config, error: &LedgerError) -> String {
         LedgerError::Exhausted { .. }
         | LedgerError::DigestExhausted { .. }
         | LedgerError::RateReached { .. }
+        | LedgerError::NotConfigured
         | LedgerError::WrongStore { .. }
         | LedgerError::ClockTurnedBack { .. }
         | LedgerError::Busy { .. }

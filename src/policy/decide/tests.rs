@@ -232,8 +232,10 @@ fn every_reason_of_this_evaluator_is_tested_here_or_with_the_grants() {
         Reason::KeyReplaced,
         Reason::NotDigestInfo,
         Reason::NotMember,
+        Reason::RateReached,
         Reason::LedgerUnwritable,
         Reason::AuditUnwritable,
+        Reason::NoLedger,
         Reason::VerificationFailed,
         Reason::BackingFailed,
     ];

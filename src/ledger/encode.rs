@@ -1,0 +1,293 @@
+//! The line of an intent or an outcome, written straight from what the gate lends: the same bytes that `record.rs` gives
+//! by way of an owned record, without making one. For the journal, where a signature waits for nothing else; a test
+//! holds both encodings against each other.
+//! Read next: `journal.rs`.
+
+use super::{
+    Facts, Outcome, RecordHash,
+    draft::{LARGEST, in_microseconds},
+    host_clock,
+    record::{Ending, Kind, Verdict, microseconds},
+    text,
+};
+use data_encoding::HEXLOWER;
+use jiff::Timestamp;
+use std::{fmt, io::Write};
+
+/// Where a line stands in its journal.
+#[derive(Clone, Copy)]
+pub(crate) struct Position<'a> {
+    /// 1 for the first line.
+    pub(crate) number: u64,
+    /// Hash of the line before.
+    pub(crate) previous: &'a RecordHash,
+    /// CLOCK_MONOTONIC in microseconds.
+    pub(crate) monotonic_us: Option<u64>,
+}
+
+/// Writes the intent of a signature that nothing counts. Members stand in alphabetical order.
+pub(crate) fn intent(line: &mut Vec<u8>, facts: &Facts<'_>, position: Position<'_>) {
+    let calling = &facts.calling;
+    let at = microseconds(facts.at);
+    let mut object = Object::begin(line);
+    object.text("application", calling.application, text::PATH);
+    object.text("application_sha256", calling.application_sha256, 64);
+    object.shown("at", Some(at));
+    object.plain("boot", host_clock::boot_id());
+    // RFC 5280, section 4.1.2.2: at most 20 octets.
+    object.hex("certificate_serial", facts.certificate_serial, 20);
+    object.text("command_line", calling.command_line, text::COMMAND_LINE);
+    object.hex("digest", facts.digest.map(|(_, value)| value), 64);
+    object.list("groups", facts.principal.map_or(&[], |principal| principal.groups));
+    object.plain("hash", facts.digest.map(|(hash, _)| hash.name()));
+    object.text("host", calling.host, text::NAME);
+    object.shown("id", Some(facts.decision));
+    object.text("identified_by", facts.principal.map(|principal| principal.identified_by), text::NAME);
+    object.hex("key", facts.key.as_ref().map(|key| key.0.as_slice()), 32);
+    object.plain("kind", Some(Kind::Intent.word()));
+    object.plain("mechanism", facts.mechanism.map(|mechanism| mechanism.name()));
+    object.plain("mode", Some(facts.mode.word()));
+    object.number("monotonic_us", position.monotonic_us);
+    object.text("os_user", calling.os_user, text::NAME);
+    object.number("pid", calling.pid.map(u64::from));
+    object.hex("policy_sha256", facts.policy.as_ref().map(|policy| policy.sha256.as_slice()), 32);
+    object.number("policy_version", facts.policy.map(|policy| policy.version.min(LARGEST)));
+    object.hex("previous", Some(&position.previous.0), 32);
+    object.text("principal", facts.principal.map(|principal| principal.name), text::NAME);
+    object.text("principal_kind", facts.principal.map(|principal| principal.kind), text::NAME);
+    object.text("release", facts.release, text::NAME);
+    if facts.self_configured {
+        object.name("self_configured");
+        object.line.extend_from_slice(b"true");
+    }
+    object.number("sequence", Some(position.number));
+    object.text("signer", Some(facts.signer), text::NAME);
+    object.shown("trusted", Some(at));
+    object.plain("verdict", Some(Verdict::Permit.word()));
+    object.end();
+}
+
+/// Writes what came of an intent: only what the intent does not say; folding adds the rest.
+pub(crate) fn outcome(
+    line: &mut Vec<u8>,
+    intent: u64,
+    at: Timestamp,
+    outcome: &Outcome<'_>,
+    signature: Option<&RecordHash>,
+    position: Position<'_>,
+) {
+    let at = microseconds(at);
+    let (ending, code, detail, latency) = match outcome {
+        Outcome::Released { latency, .. } => (Ending::Released, Some(0), "", Some(*latency)),
+        Outcome::NotAsked { code, detail } => (Ending::NotAsked, Some(*code), *detail, None),
+        Outcome::Unknown { code, detail, latency } => (Ending::Unknown, Some(*code), *detail, Some(*latency)),
+        Outcome::Failed { code, detail, latency } => (Ending::Failed, Some(*code), *detail, Some(*latency)),
+        Outcome::VerifyFailed { latency, .. } => (Ending::VerifyFailed, None, "", Some(*latency)),
+    };
+    let mut object = Object::begin(line);
+    object.shown("at", Some(at));
+    if let Some(code) = code {
+        object.name("code");
+        // Writing to a Vec never fails.
+        let _ = write!(object.line, "\"0x{code:08x}\"");
+    }
+    object.text("detail", (!detail.is_empty()).then_some(detail), text::DETAIL);
+    object.plain("ending", Some(ending.word()));
+    object.number("intent", Some(intent));
+    object.plain("kind", Some(Kind::Outcome.word()));
+    object.number("latency_us", latency.map(in_microseconds));
+    object.number("monotonic_us", position.monotonic_us);
+    object.hex("previous", Some(&position.previous.0), 32);
+    object.number("sequence", Some(position.number));
+    object.hex("signature_sha256", signature.map(|hash| hash.0.as_slice()), 32);
+    object.shown("trusted", Some(at));
+    object.end();
+}
+
+/// A JSON object being written. The names of its members are ours and need no escapes.
+struct Object<'l> {
+    line: &'l mut Vec<u8>,
+    is_empty: bool,
+}
+
+impl<'l> Object<'l> {
+    fn begin(line: &'l mut Vec<u8>) -> Object<'l> {
+        line.push(b'{');
+        Object { line, is_empty: true }
+    }
+
+    fn end(self) {
+        self.line.push(b'}');
+    }
+
+    fn name(&mut self, name: &str) {
+        self.line.extend_from_slice(if self.is_empty { b"\"" } else { b",\"" });
+        self.is_empty = false;
+        self.line.extend_from_slice(name.as_bytes());
+        self.line.extend_from_slice(b"\":");
+    }
+
+    /// Text of ours, which needs neither cleaning nor escapes.
+    fn plain(&mut self, name: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.name(name);
+            self.line.push(b'"');
+            self.line.extend_from_slice(value.as_bytes());
+            self.line.push(b'"');
+        }
+    }
+
+    fn shown(&mut self, name: &str, value: Option<impl fmt::Display>) {
+        if let Some(value) = value {
+            self.name(name);
+            let _ = write!(self.line, "\"{value}\"");
+        }
+    }
+
+    fn number(&mut self, name: &str, value: Option<u64>) {
+        if let Some(value) = value {
+            self.name(name);
+            let _ = write!(self.line, "{value}");
+        }
+    }
+
+    fn hex(&mut self, name: &str, value: Option<&[u8]>, most: usize) {
+        if let Some(value) = value {
+            let value = value.get(..most).unwrap_or(value);
+            self.name(name);
+            self.line.push(b'"');
+            let start = self.line.len();
+            self.line.resize(start.saturating_add(HEXLOWER.encode_len(value.len())), 0);
+            if let Some(place) = self.line.get_mut(start..) {
+                HEXLOWER.encode_mut(value, place);
+            }
+            self.line.push(b'"');
+        }
+    }
+
+    fn text(&mut self, name: &str, value: Option<&str>, limit: usize) {
+        if let Some(value) = value {
+            self.name(name);
+            string(self.line, value, limit);
+        }
+    }
+
+    fn list(&mut self, name: &str, values: &[&str]) {
+        if values.is_empty() {
+            return;
+        }
+        self.name(name);
+        for (position, value) in text::clean_list(values).iter().enumerate() {
+            self.line.push(if position == 0 { b'[' } else { b',' });
+            string(self.line, value, usize::MAX);
+        }
+        self.line.push(b']');
+    }
+}
+
+/// Text of a caller. Most of it is plain and short, and then it is only copied.
+fn string(line: &mut Vec<u8>, value: &str, limit: usize) {
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+    if value.len() < limit && value.bytes().all(is_plain) {
+        line.push(b'"');
+        line.extend_from_slice(value.as_bytes());
+        line.push(b'"');
+        return;
+    }
+    // Never fails for text.
+    let _ = serde_json::to_writer(&mut *line, &text::clean(value, limit));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ledger::{Basis, Calling, DecisionId, Intent, Mode, Policy, Principal, Record, draft},
+        policy::{
+            algorithm::{Hash, Mechanism},
+            public_key::KeyId,
+        },
+    };
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    fn position(previous: &RecordHash) -> Position<'_> {
+        Position { number: 7, previous, monotonic_us: Some(99) }
+    }
+
+    /// The same by way of an owned record.
+    fn owned(mut record: Record, previous: RecordHash) -> String {
+        record.sequence = 7;
+        record.previous = previous;
+        record.monotonic_us = Some(99);
+        record.line().unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn an_intent_is_the_line_of_its_record(
+            texts in prop::collection::vec(prop::option::of("(?s).{0,40}|[a-z \"\\\\]{100,1100}"), 9),
+            groups in prop::collection::vec("(?s).{0,8}", 0..40),
+            bytes in prop::collection::vec(any::<u8>(), 0..80),
+            microsecond in 0_i64..4_000_000_000_000_000,
+            flag: bool,
+        ) {
+            let text = |index: usize| texts[index].as_deref();
+            let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
+            let at = Timestamp::from_microsecond(microsecond).unwrap();
+            let facts = Facts {
+                decision: DecisionId::generate(at).unwrap(),
+                at,
+                mode: if flag { Mode::Advisory } else { Mode::Enforced },
+                self_configured: flag,
+                signer: text(0).unwrap_or(""),
+                key: flag.then_some(KeyId([3; 32])),
+                certificate_serial: flag.then_some(&bytes),
+                mechanism: flag.then_some(Mechanism::Sha256RsaPkcs),
+                digest: flag.then_some((Hash::Sha256, &bytes)),
+                principal: text(1).map(|name| Principal {
+                    name,
+                    kind: "user",
+                    identified_by: text(2).unwrap_or("os_user"),
+                    groups: &groups,
+                }),
+                calling: Calling {
+                    pid: Some(1),
+                    application: text(3),
+                    application_sha256: text(4),
+                    command_line: text(5),
+                    os_user: text(6),
+                    host: text(7),
+                },
+                release: text(8),
+                policy: flag.then_some(Policy { version: u64::MAX, sha256: &[5; 32] }),
+            };
+            let previous = RecordHash([0xab; 32]);
+            let mut line = Vec::new();
+            intent(&mut line, &facts, position(&previous));
+            let whole = Intent { facts, basis: Basis::Member, rate_per_hour: None };
+            prop_assert_eq!(String::from_utf8(line).unwrap(), owned(draft::reserve(&whole).record, previous));
+        }
+
+        #[test]
+        fn an_outcome_is_the_line_of_a_record(detail in "(?s).{0,600}", code: u64, sort in 0..5, latency: u32) {
+            let latency = Duration::from_micros(latency.into());
+            let signature = &b"signature"[..];
+            let came = match sort {
+                0 => Outcome::Released { signature, latency },
+                1 => Outcome::NotAsked { code, detail: &detail },
+                2 => Outcome::Unknown { code, detail: &detail, latency },
+                3 => Outcome::Failed { code, detail: &detail, latency },
+                _ => Outcome::VerifyFailed { signature, latency },
+            };
+            let (at, previous) = ("2026-03-01T12:00:00.5Z".parse().unwrap(), RecordHash([0xcd; 32]));
+            let mut record = Record::new(Kind::Outcome, at);
+            draft::end(&mut record, &came);
+            record.intent = Some(3);
+            let hash = record.signature_sha256.is_some().then(|| RecordHash::of(signature));
+            let mut line = Vec::new();
+            outcome(&mut line, 3, at, &came, hash.as_ref(), position(&previous));
+            prop_assert_eq!(String::from_utf8(line).unwrap(), owned(record, previous));
+        }
+    }
+}

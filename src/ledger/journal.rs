@@ -1,0 +1,232 @@
+//! The journal of one process: records of signatures that nothing counts, where the configuration does not want them to
+//! wait for the disk. One `write` for each record, before the HSM is asked; no lock, no sync, no transaction. Each line
+//! names the hash of the line before it. `fold.rs` brings the lines into the chain, exactly once.
+//! A journal has one writer for its whole life, which holds a lock on it; a forked child is another process.
+//! Read next: `encode.rs` (a line), `fold.rs` (what becomes of it).
+
+use super::{
+    CLOCK_TOLERANCE, Facts, LedgerError, Outcome, RecordHash,
+    draft::later,
+    encode::{self, Position},
+    folder, host_clock,
+};
+use data_encoding::HEXLOWER;
+use jiff::Timestamp;
+use nix::fcntl::{Flock, FlockArg};
+use parking_lot::Mutex;
+use std::{
+    fmt, fs, io,
+    io::Write,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    process,
+    sync::Arc,
+};
+
+/// Folder of the journals in the state folder.
+pub(crate) const FOLDER: &str = "journal";
+
+/// How often the writer looks whether its file still lies where it was made, in microseconds of the monotonic clock: a
+/// look costs as much as a record, and folding notices a journal that is gone in any case.
+const LOOK_EVERY_US: u64 = 1_000_000;
+
+/// A journal that is being written.
+pub(crate) struct Journal {
+    name: String,
+    path: PathBuf,
+    identity: (u64, u64),
+    owner: u32,
+    /// Locked as long as it is open; only the owner lets go.
+    file: Option<Flock<fs::File>>,
+    writing: Mutex<Writing>,
+}
+
+struct Writing {
+    line: Vec<u8>,
+    lines: u64,
+    bytes: u64,
+    last: RecordHash,
+    trusted: Timestamp,
+    looked_us: u64,
+    is_broken: bool,
+}
+
+/// An intent in a journal, to be settled there.
+#[derive(Clone)]
+pub(crate) struct Noted {
+    journal: Arc<Journal>,
+    number: u64,
+    at: Timestamp,
+    monotonic_us: Option<u64>,
+}
+
+/// Why a journal took no record.
+#[derive(Debug)]
+pub(crate) enum JournalError {
+    /// It is broken or no longer in its place; another one may be begun.
+    Ended,
+    /// The record must not be asked for again.
+    Refused(LedgerError),
+}
+
+impl Journal {
+    /// Begins a journal. To be called inside the turnstile, so that nobody folds the file before it is locked.
+    pub(crate) fn begin(state: &Path, file_mode: u32, trusted: Timestamp) -> Result<Journal, LedgerError> {
+        let name = name()?;
+        let path = state.join(FOLDER).join(&name);
+        let file = folder::create_to_append(&path, file_mode).map_err(|error| folder::failed(&path, &error))?;
+        let metadata = file.metadata().map_err(|error| folder::failed(&path, &error))?;
+        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock);
+        let file = lock.map_err(|(_, error)| LedgerError::Disk(format!("`{}`: {error}", path.display())))?;
+        let writing = Writing {
+            line: Vec::with_capacity(2048),
+            lines: 0,
+            bytes: 0,
+            last: first_previous(&name),
+            trusted,
+            looked_us: 0,
+            is_broken: false,
+        };
+        Ok(Journal {
+            name,
+            path,
+            identity: (metadata.dev(), metadata.ino()),
+            owner: process::id(),
+            file: Some(file),
+            writing: Mutex::new(writing),
+        })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Writes an intent. When this returns, the kernel has it.
+    pub(crate) fn reserve(self: &Arc<Journal>, facts: &Facts<'_>) -> Result<Noted, JournalError> {
+        let monotonic_us = host_clock::monotonic_us();
+        let mut writing = self.writing.lock();
+        let (now, trusted) = (facts.at, writing.trusted);
+        if trusted.duration_since(now) > CLOCK_TOLERANCE {
+            return Err(JournalError::Refused(LedgerError::ClockTurnedBack { now, trusted }));
+        }
+        self.look(&mut writing, monotonic_us)?;
+        let number = self.write(&mut writing, |line, position| {
+            encode::intent(line, facts, Position { monotonic_us, ..position });
+        })?;
+        writing.trusted = trusted.max(now);
+        drop(writing);
+        Ok(Noted { journal: Arc::clone(self), number, at: facts.at, monotonic_us })
+    }
+
+    fn look(&self, writing: &mut Writing, now_us: Option<u64>) -> Result<(), JournalError> {
+        let now_us = now_us.unwrap_or(u64::MAX);
+        if now_us.saturating_sub(writing.looked_us) >= LOOK_EVERY_US {
+            let here = fs::symlink_metadata(&self.path).map(|metadata| (metadata.dev(), metadata.ino()));
+            writing.is_broken |= here.ok() != Some(self.identity);
+            writing.looked_us = now_us;
+        }
+        if writing.is_broken { Err(JournalError::Ended) } else { Ok(()) }
+    }
+
+    /// One line with one call of the system; its number.
+    fn write(
+        &self,
+        writing: &mut Writing,
+        encode: impl FnOnce(&mut Vec<u8>, Position<'_>),
+    ) -> Result<u64, JournalError> {
+        let Some(mut file) = self.file.as_deref().filter(|_| !writing.is_broken) else {
+            return Err(JournalError::Ended);
+        };
+        let number = writing.lines.saturating_add(1);
+        writing.line.clear();
+        encode(&mut writing.line, Position { number, previous: &writing.last, monotonic_us: None });
+        let hash = RecordHash::of(&writing.line);
+        writing.line.push(b'\n');
+        let written = loop {
+            match file.write(&writing.line) {
+                // Nothing was written.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                done => break done,
+            }
+        };
+        let refused = match written {
+            Ok(count) if count == writing.line.len() => {
+                let length = u64::try_from(count).unwrap_or(u64::MAX);
+                (writing.lines, writing.last) = (number, hash);
+                writing.bytes = writing.bytes.saturating_add(length);
+                return Ok(number);
+            }
+            Ok(_) => LedgerError::DiskFull(self.path.clone()),
+            Err(error) => folder::failed(&self.path, &error),
+        };
+        // Half a line must not become the beginning of another one: nothing more is written here. What is taken off is
+        // only what this call wrote, and where it stays, folding leaves it out.
+        writing.is_broken = true;
+        let _ = file.set_len(writing.bytes);
+        Err(JournalError::Refused(refused))
+    }
+}
+
+impl Noted {
+    /// Writes what came of the intent; the length of the journal afterwards.
+    pub(crate) fn settle(&self, outcome: &Outcome<'_>) -> Result<u64, LedgerError> {
+        let monotonic_us = host_clock::monotonic_us();
+        let at = later(self.at, self.monotonic_us, monotonic_us);
+        let signature = match outcome {
+            Outcome::Released { signature, .. } | Outcome::VerifyFailed { signature, .. } => {
+                Some(RecordHash::of(signature))
+            }
+            Outcome::NotAsked { .. } | Outcome::Unknown { .. } | Outcome::Failed { .. } => None,
+        };
+        let mut writing = self.journal.writing.lock();
+        let written = self.journal.write(&mut writing, |line, position| {
+            let position = Position { monotonic_us, ..position };
+            encode::outcome(line, self.number, at, outcome, signature.as_ref(), position);
+        });
+        match written {
+            Ok(_) => Ok(writing.bytes),
+            Err(JournalError::Refused(error)) => Err(error),
+            Err(JournalError::Ended) => Err(LedgerError::Unusable("the journal of its intent has ended".to_owned())),
+        }
+    }
+
+    /// Whether this is its journal.
+    pub(crate) fn is_in(&self, journal: &Arc<Journal>) -> bool {
+        Arc::ptr_eq(&self.journal, journal)
+    }
+}
+
+impl Drop for Journal {
+    /// The lock belongs to the open file, which a forked child shares: only the owner may let go of it.
+    fn drop(&mut self) {
+        if self.owner != process::id() {
+            std::mem::forget(self.file.take());
+        }
+    }
+}
+
+impl fmt::Debug for Noted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {} of `{}`", self.number, self.journal.name)
+    }
+}
+
+/// What the first line of a journal names as its predecessor: a journal under another name does not hold.
+pub(crate) fn first_previous(name: &str) -> RecordHash {
+    RecordHash::of(format!("signgate journal {name}").as_bytes())
+}
+
+/// A name that no other journal has: the start of the host, the process, and chance.
+fn name() -> Result<String, LedgerError> {
+    let mut chance = [0; 8];
+    getrandom::fill(&mut chance)
+        .map_err(|_| LedgerError::Unusable("the operating system gave no random bytes".to_owned()))?;
+    let boot: String = host_clock::boot_id().unwrap_or("unknown").chars().take(8).collect();
+    Ok(format!("{boot}-{}-{}.jsonl", process::id(), HEXLOWER.encode(&chance)))
+}
+
+/// Whether a file in the folder is called like a journal.
+pub(crate) fn is_name(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    name.len() <= 64 && name.ends_with(".jsonl") && name.bytes().all(is_plain)
+}

@@ -1,0 +1,458 @@
+//! Journals of `audit.durability = "normal"`: each record that was written becomes one record of the chain, whoever dies
+//! when and whoever folds; what was changed before is found; where nothing can be written, nothing may be signed.
+
+mod ledger_sample;
+
+use ledger_sample::{Child, facts, grant, intent, noon, settings, skip, uses};
+use signgate_pkcs11::{
+    audit::{
+        log::{Log, Query},
+        verify::{Against, Report, verify},
+    },
+    config::Durability,
+    ledger::{
+        Act, Basis, Calling, DecisionId, Ending, Failpoint, Intent, Kind, Ledger, LedgerError, Mode, Outcome, Record,
+        Settings, SqliteLedger, Step, adopt, create,
+    },
+};
+use std::{
+    collections::{HashMap, HashSet},
+    fs::{self, OpenOptions},
+    io::Write,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{
+        Arc, Barrier,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+const RELEASED: Outcome<'static> = Outcome::Released { signature: b"signature", latency: Duration::from_micros(60) };
+
+fn normal(folder: &Path) -> Settings {
+    Settings { durability: Durability::Normal, ..settings(folder) }
+}
+
+fn made(folder: &Path) -> Settings {
+    let settings = normal(folder);
+    create(&settings, noon()).unwrap();
+    settings
+}
+
+fn sign(ledger: &SqliteLedger) {
+    let reservation = ledger.reserve(&intent(noon(), None)).unwrap();
+    ledger.settle(reservation, &RELEASED).unwrap();
+}
+
+fn journals(settings: &Settings) -> Vec<PathBuf> {
+    let entries = fs::read_dir(settings.folder.join("journal")).unwrap();
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
+
+/// The records, without bringing anything in first.
+fn stored(settings: &Settings) -> i64 {
+    let database = rusqlite::Connection::open(settings.folder.join("ledger.db")).unwrap();
+    database.query_row("SELECT COUNT(*) FROM record", [], |row| row.get(0)).unwrap()
+}
+
+fn records(settings: &Settings) -> Vec<Record> {
+    let log = Log::open(settings).unwrap();
+    assert_eq!(log.unfolded(), None);
+    log.list(&Query::default()).unwrap().into_iter().map(|entry| entry.record).collect()
+}
+
+fn proved(settings: &Settings) -> Report {
+    let log = Log::open(settings).unwrap();
+    assert_eq!(log.unfolded(), None);
+    verify(&log, &Against::default()).unwrap()
+}
+
+#[test]
+fn an_uncounted_signature_is_two_lines_of_a_journal_and_then_two_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = made(folder.path());
+    let ledger = SqliteLedger::new(settings.clone());
+    sign(&ledger);
+    assert_eq!(stored(&settings), 1, "the chain has to wait for nobody");
+    let journal = journals(&settings).pop().unwrap();
+    assert_eq!(fs::read_to_string(&journal).unwrap().lines().count(), 2);
+
+    let found = records(&settings);
+    let kinds: Vec<Kind> = found.iter().map(|record| record.kind).collect();
+    assert_eq!(kinds, [Kind::Created, Kind::Intent, Kind::Outcome]);
+    let (intent, outcome) = (&found[1], &found[2]);
+    assert_eq!((outcome.intent, outcome.ending), (Some(2), Some(Ending::Released)));
+    assert_eq!((&outcome.id, &outcome.signer, &outcome.key), (&intent.id, &intent.signer, &intent.key));
+    assert_eq!((outcome.latency_us, outcome.signature_sha256.is_some()), (Some(60), true));
+    // Twice is once, and the owner goes on writing.
+    assert_eq!(records(&settings).len(), 3);
+    sign(&ledger);
+    assert_eq!(records(&settings).len(), 5);
+    assert_eq!(proved(&settings).problems, []);
+    assert!(journal.exists(), "its owner lives");
+    drop(ledger);
+    assert_eq!(records(&settings).len(), 5);
+    assert_eq!(journals(&settings), Vec::<PathBuf>::new());
+    assert_eq!(proved(&settings).problems, []);
+}
+
+#[test]
+fn what_something_counts_never_goes_to_a_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = made(folder.path());
+    let ledger = SqliteLedger::new(settings.clone());
+    let counted = intent(noon(), Some(uses(1, 5)));
+    let rated = Intent { rate_per_hour: Some(3), ..intent(noon(), None) };
+    for one in [counted, rated] {
+        let reservation = ledger.reserve(&one).unwrap();
+        ledger.settle(reservation, &RELEASED).unwrap();
+    }
+    ledger.refuse(&ledger_sample::refusal(noon(), "mobile-release", "SG-NOT-A-MEMBER")).unwrap();
+    assert_eq!((stored(&settings), journals(&settings).len()), (6, 0));
+    assert_eq!(ledger.used(&grant(1)).unwrap(), 1);
+    // With durability full nothing does.
+    let full = SqliteLedger::new(Settings { durability: Durability::Full, ..settings.clone() });
+    sign(&full);
+    assert_eq!((stored(&settings), journals(&settings).len()), (8, 0));
+}
+
+#[test]
+fn an_outcome_may_come_long_after_its_intent_was_folded() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = made(folder.path());
+    let ledger = SqliteLedger::new(settings.clone());
+    let first = ledger.reserve(&intent(noon(), None)).unwrap();
+    let lost = ledger.reserve(&intent(noon(), None)).unwrap();
+    assert_eq!(Log::open(&settings).unwrap().lost_outcomes().unwrap(), [2, 3]);
+    ledger.settle(first, &Outcome::NotAsked { code: 5, detail: "no session" }).unwrap();
+    drop(lost);
+    let found = records(&settings);
+    assert_eq!((found[3].intent, found[3].ending), (Some(2), Some(Ending::NotAsked)));
+    assert_eq!(found[3].detail.as_deref(), Some("no session"));
+    drop(ledger);
+    let report = proved(&settings);
+    assert_eq!((report.problems, report.lost_outcomes), (vec![], 1));
+}
+
+#[test]
+fn the_end_of_a_process_folds_its_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = made(folder.path());
+    let ledger = SqliteLedger::new(settings.clone());
+    sign(&ledger);
+    ledger.finish().unwrap();
+    assert_eq!(stored(&settings), 3);
+    // C_Initialize may come again in the same process.
+    sign(&ledger);
+    assert_eq!(records(&settings).len(), 5);
+    assert_eq!(proved(&settings).problems, []);
+}
+
+#[test]
+fn a_very_long_journal_is_folded_by_its_own_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = made(folder.path());
+    let ledger = SqliteLedger::with_longest_journal(settings.clone(), 10_000);
+    for _ in 0..100 {
+        sign(&ledger);
+    }
+    assert!(stored(&settings) > 150, "{}", stored(&settings));
+    assert_eq!(records(&settings).len(), 201);
+    assert_eq!(proved(&settings).problems, []);
+}
+
+#[test]
+fn many_writers_and_many_folders_at_once_lose_nothing_and_double_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = made(folder.path());
+    let (writers, each) = (6, 200);
+    let start = Barrier::new(writers + 3);
+    thread::scope(|scope| {
+        // Two threads to a ledger, as in one process.
+        for ledger in (0..writers / 2).map(|_| Arc::new(SqliteLedger::with_longest_journal(settings.clone(), 60_000))) {
+            for ledger in [Arc::clone(&ledger), ledger] {
+                let start = &start;
+                scope.spawn(move || {
+                    start.wait();
+                    (0..each).for_each(|_| sign(&ledger));
+                });
+            }
+        }
+        for _ in 0..3 {
+            scope.spawn(|| {
+                start.wait();
+                (0..15).for_each(|_| drop(records(&settings)));
+            });
+        }
+    });
+    let found = records(&settings);
+    let ids: HashSet<_> = found.iter().filter(|record| record.kind == Kind::Intent).map(|record| &record.id).collect();
+    assert_eq!((found.len(), ids.len()), (1 + 2 * writers * each, writers * each));
+    let report = proved(&settings);
+    assert_eq!((report.problems, report.lost_outcomes), (vec![], 0));
+}
+
+/// Children write a witness for each record after it was written, and are killed; each witness must be in the chain once,
+/// although folding is killed as well, at every step of its transactions.
+#[test]
+fn no_kill_loses_or_doubles_what_was_written() {
+    let folder = tempfile::tempdir_in(if Path::new("/dev/shm").is_dir() { "/dev/shm" } else { "/tmp" }).unwrap();
+    let settings = made(folder.path());
+    let witness = folder.path().join("witness");
+    fs::write(&witness, "").unwrap();
+    let arguments =
+        |step: usize| [settings.folder.display().to_string(), witness.display().to_string(), step.to_string()];
+    let run = |test: &str, step: usize, until: Duration| {
+        let arguments = arguments(step);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let mut child = Child::start(test, &arguments);
+        assert_eq!(child.line(), "here");
+        thread::sleep(until);
+        child.kill();
+    };
+    for round in 0..60 {
+        run("a_process_that_writes_and_dies", 0, Duration::from_micros(700 * (round % 9)));
+        if round % 2 == 0 {
+            run("a_process_that_folds_and_dies", round as usize / 2, Duration::ZERO);
+        }
+    }
+    let mut found: HashMap<String, u32> = HashMap::new();
+    for record in records(&settings).into_iter().filter(|record| record.kind == Kind::Intent) {
+        *found.entry(record.id.unwrap()).or_default() += 1;
+    }
+    let witnessed = fs::read_to_string(&witness).unwrap();
+    let complete = witnessed.lines().filter(|line| line.len() == 26).count();
+    assert!(complete > 60, "{complete}");
+    for id in witnessed.lines().filter(|line| line.len() == 26) {
+        assert_eq!(found.get(id), Some(&1), "{id}");
+    }
+    assert!(found.values().all(|count| *count == 1));
+    assert_eq!(proved(&settings).problems, []);
+    assert_eq!(journals(&settings), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_process_that_writes_and_dies() {
+    let Some(arguments) = Child::arguments() else { return };
+    let ledger = SqliteLedger::new(normal(arguments[0].as_ref()));
+    let mut witness = OpenOptions::new().append(true).open(&arguments[1]).unwrap();
+    for number in 0_u64.. {
+        let facts = facts(noon(), "mobile-release", &[0xd1; 32]);
+        let reservation = ledger.reserve(&Intent { facts, basis: Basis::Member, rate_per_hour: None }).unwrap();
+        witness.write_all(format!("{}\n", facts.decision).as_bytes()).unwrap();
+        ledger.settle(reservation, &RELEASED).unwrap();
+        if number == 0 {
+            Child::answer("here");
+        }
+    }
+}
+
+#[test]
+fn a_process_that_folds_and_dies() {
+    let Some(arguments) = Child::arguments() else { return };
+    let step: u32 = arguments[2].parse().unwrap();
+    let passed = AtomicU32::new(0);
+    // Its first signature folds what lies there; if that has fewer steps, it dies afterwards.
+    let failpoint: Failpoint = Arc::new(move |_| {
+        if passed.fetch_add(1, Ordering::Relaxed) == step {
+            Child::answer("here");
+            thread::sleep(Duration::from_secs(600));
+        }
+        Ok(())
+    });
+    let ledger = SqliteLedger::with_failpoint(normal(arguments[0].as_ref()), failpoint);
+    sign(&ledger);
+    Child::answer("here");
+    thread::sleep(Duration::from_secs(600));
+}
+
+/// What somebody does to a journal between writing and folding, and the words that tell.
+#[test]
+fn what_was_changed_before_folding_is_a_fault_until_somebody_accepts_it() {
+    type Change = fn(&mut Vec<String>);
+    let changes: [(&str, Change, &str); 9] = [
+        ("a changed member", |lines| lines[2] = lines[2].replace("ci-linux", "ci-lunix"), "hash of the line before"),
+        ("a line taken out", |lines| drop(lines.remove(2)), "hash of the line before"),
+        ("two lines swapped", |lines| lines.swap(0, 2), "hash of the line before"),
+        ("a line of somebody else", |lines| lines[1] = "{}".to_owned(), "is no record"),
+        ("a line twice", |lines| lines.insert(1, lines[1].clone()), "no intent, or a second one"),
+        ("spaces", |lines| lines[3] = lines[3].replace("{\"at\"", "{ \"at\""), "canonical"),
+        ("a grant", |lines| lines[0] = lines[0].replace("\"groups\"", "\"grant\":\"00\",\"groups\""), "no record of a"),
+        ("an act", |lines| lines[0] = lines[0].replace("\"intent\"", "\"act\""), "is no record of a journal"),
+        (
+            "a huge number",
+            |lines| lines[4] = lines[4].replace("\"sequence\":5", "\"sequence\":9007199254740993"),
+            "large",
+        ),
+    ];
+    for (name, change, words) in changes {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = made(folder.path());
+        let ledger = SqliteLedger::new(settings.clone());
+        (0..3).for_each(|_| sign(&ledger));
+        drop(ledger);
+        let journal = journals(&settings).pop().unwrap();
+        let mut lines: Vec<String> = fs::read_to_string(&journal).unwrap().lines().map(str::to_owned).collect();
+        change(&mut lines);
+        fs::write(&journal, lines.join("\n") + "\n").unwrap();
+        let report = proved(&settings);
+        let told = report.problems.iter().any(|problem| problem.what.contains(words));
+        assert!(told, "{name}: {:?}", report.problems);
+        // The next ones go on, and an administrator can end it.
+        sign(&SqliteLedger::new(settings.clone()));
+        assert!(!proved(&settings).problems.is_empty());
+        accept(&settings);
+        assert_eq!(proved(&settings).problems, [], "{name}");
+    }
+}
+
+fn accept(settings: &Settings) {
+    let act = Act {
+        decision: DecisionId::generate(noon()).unwrap(),
+        at: jiff::Timestamp::now(),
+        mode: Mode::Advisory,
+        principal: None,
+        calling: Calling::default(),
+        action: "adopt_ledger",
+        object: "ledger",
+        permitted: true,
+        detail: "a test",
+    };
+    adopt(settings, &act).unwrap();
+}
+
+#[test]
+fn a_journal_that_is_removed_renamed_or_cut_is_a_fault() {
+    for (name, harm, words) in [
+        ("removed", (|path| fs::remove_file(path).unwrap()) as fn(&Path), "is gone before all of it was read"),
+        ("renamed", |path| fs::rename(path, path.with_file_name("0-0-0.jsonl")).unwrap(), "does not name the hash"),
+        ("emptied", |path| fs::write(path, "").unwrap(), "is shorter than what was read"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = made(folder.path());
+        let ledger = SqliteLedger::new(settings.clone());
+        sign(&ledger);
+        assert_eq!(records(&settings).len(), 3);
+        sign(&ledger);
+        drop(ledger);
+        harm(&journals(&settings).pop().unwrap());
+        let report = proved(&settings);
+        assert!(report.problems.iter().any(|problem| problem.what.contains(words)), "{name}: {:?}", report.problems);
+    }
+}
+
+#[test]
+fn a_torn_last_line_is_left_out_and_told_but_no_problem() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = made(folder.path());
+    let ledger = SqliteLedger::new(settings.clone());
+    sign(&ledger);
+    sign(&ledger);
+    drop(ledger);
+    let journal = journals(&settings).pop().unwrap();
+    let whole = fs::read(&journal).unwrap();
+    fs::write(&journal, &whole[..whole.len() - 20]).unwrap();
+    let found = records(&settings);
+    assert_eq!(found.last().unwrap().kind, Kind::Fault);
+    let report = proved(&settings);
+    assert_eq!((report.problems, report.torn, report.lost_outcomes), (vec![], 1, 1));
+    assert_eq!(journals(&settings), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_writer_whose_journal_is_taken_away_begins_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = made(folder.path());
+    let ledger = SqliteLedger::new(settings.clone());
+    sign(&ledger);
+    fs::remove_file(journals(&settings).pop().unwrap()).unwrap();
+    // It looks once a second.
+    thread::sleep(Duration::from_millis(1100));
+    sign(&ledger);
+    assert_eq!(journals(&settings).len(), 1);
+    let found = records(&settings);
+    assert_eq!(found.iter().filter(|record| record.kind == Kind::Outcome).count(), 1);
+    assert!(found.iter().any(|record| record.kind == Kind::Fault));
+}
+
+#[test]
+fn a_clock_turned_back_is_refused_here_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = made(folder.path());
+    let ledger = SqliteLedger::new(settings.clone());
+    let hours = |hours| noon().checked_add(jiff::SignedDuration::from_hours(hours)).unwrap();
+    drop(ledger.reserve(&intent(hours(2), None)).unwrap());
+    let error = ledger.reserve(&intent(hours(1), None)).unwrap_err();
+    assert!(matches!(error, LedgerError::ClockTurnedBack { .. }), "{error}");
+    // The next process learns of it from the chain.
+    drop(ledger);
+    assert_eq!(records(&settings).len(), 2);
+    let error = SqliteLedger::new(settings.clone()).reserve(&intent(hours(1), None)).unwrap_err();
+    assert!(matches!(error, LedgerError::ClockTurnedBack { .. }), "{error}");
+}
+
+#[test]
+fn a_full_disk_refuses_and_leaves_no_half_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let mount = |arguments: &[&str]| Command::new("mount").args(arguments).output();
+    let place = folder.path().display().to_string();
+    match mount(&["-t", "tmpfs", "-o", "size=8m", "tmpfs", &place]) {
+        Ok(output) if output.status.success() => {}
+        other => return skip("mount", &format!("{other:?}")),
+    }
+    let _mounted = Mounted(place);
+    let settings = made(folder.path());
+    let ledger = SqliteLedger::new(settings.clone());
+    sign(&ledger);
+    let rest = folder.path().join("rest");
+    let mut file = fs::File::create(&rest).unwrap();
+    while file.write_all(&[0; 4096]).is_ok() {}
+    let mut signed = 1;
+    let error = loop {
+        match ledger.reserve(&intent(noon(), None)) {
+            Ok(reservation) => {
+                signed += 1;
+                // The outcome may find the disk full; the intent is there.
+                let _ = ledger.settle(reservation, &RELEASED);
+            }
+            Err(error) => break error,
+        }
+        assert!(signed < 1000);
+    };
+    assert!(matches!(error, LedgerError::DiskFull(_)), "{error}");
+    assert!(ledger.reserve(&intent(noon(), None)).is_err());
+    drop(file);
+    fs::remove_file(rest).unwrap();
+    sign(&ledger);
+    let intents = records(&settings).iter().filter(|record| record.kind == Kind::Intent).count();
+    assert_eq!(intents, signed + 1);
+    assert_eq!(proved(&settings).problems, []);
+}
+
+struct Mounted(String);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").args(["-l", &self.0]).status();
+    }
+}
+
+#[test]
+fn a_fold_that_fails_changes_nothing() {
+    for step in Step::ALL {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = made(folder.path());
+        sign(&SqliteLedger::new(settings.clone()));
+        let failpoint: Failpoint = Arc::new(move |passed| match passed == step {
+            true => Err(LedgerError::Disk("EIO".to_owned())),
+            false => Ok(()),
+        });
+        let ledger = SqliteLedger::with_failpoint(settings.clone(), failpoint);
+        assert!(ledger.reserve(&intent(noon(), None)).is_err(), "{step:?}");
+        drop(ledger);
+        assert_eq!(records(&settings).len(), 3, "{step:?}");
+        assert_eq!(proved(&settings).problems, [], "{step:?}");
+    }
+}

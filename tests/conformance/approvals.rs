@@ -89,6 +89,47 @@ fn an_approval_that_is_revoked_meanwhile_gives_nothing() {
     });
 }
 
+/// A revocation is for good: a later policy without it, a file put back, or both, bring nothing back.
+#[test]
+fn a_revoked_grant_stays_revoked_whatever_a_later_policy_leaves_out() {
+    let signs = stage(here!(), "signs", |child| {
+        let (module, session, key) = opened(child, "demo-approval");
+        answers!(module.sign_once(session, &sha256_rsa(), key, b"an artifact"), CKR_OK);
+    });
+    let refused = stage(here!(), "refused", |child| {
+        let (module, session, key) = opened(child, "demo-approval");
+        answers!(module.sign_init(session, &sha256_rsa(), key), CKR_KEY_FUNCTION_NOT_PERMITTED);
+        assert!(child.lines().iter().any(|line| line.contains("SG-GRANT-REVOKED")), "{:?}", child.lines());
+    });
+    if tokens::is_missing(here!()) {
+        return;
+    }
+    for is_short in [true, false] {
+        let folder = demo(here!());
+        folder.approve("demo-approval", 5);
+        signs.run(&folder);
+        let granted: Value = serde_json::from_str(&folder.signgate(&["grants", "--json"])).expect("JSON");
+        let short = granted[0]["id"].as_str().expect("an id").to_owned();
+        let file = format!("grants/{short}.json");
+        let grant = folder.text(&file);
+        let shown = folder.signgate(&["grants", "signed-text", &short, "1"]);
+        let long =
+            serde_json::from_str::<Value>(&shown).expect("JSON")["statement"].as_str().expect("an id").to_owned();
+        let before = folder.policy();
+        let id = if is_short { &short } else { &long };
+        folder.edit_policy(|policy| policy["revocations"] = json!([{ "grant": id }]));
+        refused.run(&folder);
+        fs::remove_file(folder.path(&file)).expect("a file");
+        folder.write_policy(&before);
+        folder.replace(&file, grant.as_bytes());
+        refused.run(&folder);
+        refused.run(&folder);
+        // Another grant counts.
+        folder.approve("demo-approval", 1);
+        signs.run(&folder);
+    }
+}
+
 /// The kinds of the records, and what each has under this name.
 fn told(records: &[Value], name: &str) -> Vec<String> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

@@ -29,7 +29,9 @@ pub fn run(decision: DecisionId, as_json: bool, place: &Place) -> Result<Exit, F
         found.retain(|entry| sight.shows(entry));
     }
     let records: Vec<Record> = found.into_iter().map(|entry| entry.record).collect();
-    let Some(first) = records.first() else {
+    // An act stands beside the intent of a signature that is of a class of its own.
+    let attempt = records.iter().find(|record| record.kind != Kind::Act);
+    let Some(first) = attempt.or(records.first()) else {
         return Err(Failure::new(format!("no decision `{decision}` that is for you to see")).next(
             "ask on the host that said it; a refusal that comes again within 60 s is counted on the first one's record",
         ));
@@ -79,6 +81,9 @@ fn text(decision: DecisionId, first: &Record, records: &[Record]) -> String {
     line("host", first.host.clone());
     line("policy", first.policy_version.map(|version| format!("version {version}")));
     line("records", Some(sequences(records)));
+    for record in records.iter().filter(|record| record.kind == Kind::Act && record.sequence != first.sequence) {
+        line("class", record.action.as_ref().map(|action| format!("{action} {}", or_unknown(&record.detail))));
+    }
     for record in records {
         line("ending", record.ending.map(|ending| ended(ending, record)));
     }

@@ -4,6 +4,7 @@
 
 pub mod attribute;
 pub mod caller_bytes;
+mod class;
 pub mod error;
 pub mod objects;
 pub mod operation;

@@ -189,6 +189,8 @@ impl Gate {
         };
         let token = self.token(&asked)?;
         let decision = self.decision_id(now);
+        let classed = self.record_class(&asked, &permit, decision);
+        classed.map_err(|error| self.refuse(&asked, &ledger_denial(&error)))?;
         let reserved = self.with_facts(&asked, decision, |facts| {
             self.with_basis(&loaded, &permit, |basis| {
                 self.ledger.reserve(&Intent { facts, basis, rate_per_hour: None })

@@ -116,6 +116,12 @@ impl GrantId {
         text
     }
 
+    /// The first eight bytes, from the form of `short_id`.
+    pub(super) fn start_from_short(text: &str) -> Option<[u8; 8]> {
+        let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(text.strip_prefix("rq-")?.as_bytes()).ok()?;
+        bytes.try_into().ok()
+    }
+
     /// The id under which one digest of this grant is counted.
     #[must_use]
     pub fn for_digest(&self, hash: Hash, value: &[u8]) -> GrantId {

@@ -195,6 +195,20 @@ pub(super) struct Revoked {
     pub keypairs: HashSet<u32>,
 }
 
+impl Revoked {
+    /// Adds a grant by its id; false if it is none.
+    pub fn grant(&mut self, id: &str) -> bool {
+        if let Some(id) = GrantId::from_hex(id) {
+            self.grants.insert(id);
+        } else if let Some(start) = GrantId::start_from_short(id) {
+            self.short_grants.insert(start);
+        } else {
+            return false;
+        }
+        true
+    }
+}
+
 impl Policy {
     /// The policy's own `id`.
     #[must_use]
@@ -349,6 +363,21 @@ impl Policy {
     pub fn is_revoked_grant(&self, id: &GrantId) -> bool {
         self.revoked.grants.contains(id)
             || id.as_bytes().first_chunk::<8>().is_some_and(|start| self.revoked.short_grants.contains(start))
+    }
+
+    /// The ids of the grants that the policy revokes: all 64 digits, or `rq-` and the first 16.
+    pub fn revoked_grants(&self) -> impl Iterator<Item = String> + '_ {
+        let short = |start: &[u8; 8]| format!("rq-{}", data_encoding::HEXLOWER.encode(start));
+        self.revoked.grants.iter().map(ToString::to_string).chain(self.revoked.short_grants.iter().map(short))
+    }
+
+    /// The same policy, which revokes these grants as well; what is no id of a grant revokes nothing.
+    #[must_use]
+    pub fn with_revoked<'i>(mut self, ids: impl IntoIterator<Item = &'i String>) -> Policy {
+        for id in ids {
+            self.revoked.grant(id);
+        }
+        self
     }
 
     pub(super) fn user(&self, principal: PrincipalId) -> Option<&(Name, User)> {

@@ -5,7 +5,6 @@
 use super::{
     SCHEMA_NAME, approver_key,
     directory::Directory,
-    grant::GrantId,
     index::{self, Policy, PrincipalId, Revoked, Standing},
     locate,
     model::{self, Document, PrincipalKind},
@@ -311,11 +310,7 @@ fn revoked_of(
         let position = position.to_string();
         match (revocation.grant, revocation.certificate, revocation.keypair) {
             (Some(text), None, None) => {
-                if let Some(id) = GrantId::from_hex(&text) {
-                    revoked.grants.insert(id);
-                } else if let Some(start) = short_id(&text) {
-                    revoked.short_grants.insert(start);
-                } else {
+                if !revoked.grant(&text) {
                     let message = format!("`{}` is not the id of a grant", text.escape_debug());
                     let hint = "write all 64 hexadecimal digits, or `rq-` and the first 16".to_owned();
                     misfits.add(&["revocations", &position, "grant"], message, Some(hint));
@@ -338,9 +333,4 @@ fn revoked_of(
         }
     }
     revoked
-}
-
-fn short_id(text: &str) -> Option<[u8; 8]> {
-    let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(text.strip_prefix("rq-")?.as_bytes()).ok()?;
-    bytes.try_into().ok()
 }

@@ -17,8 +17,8 @@ use std::{
 
 /// The memory's name in the state folder.
 pub const FILE: &str = "trusted.json";
-/// The memory is a few hundred bytes; more is not ours.
-const MOST_STATE: u64 = 64 << 10;
+/// The memory is a few hundred bytes, and 70 for each grant that was ever revoked; more is not ours.
+const MOST_STATE: u64 = 16 << 20;
 
 /// The state folder, as far as trust goes.
 pub struct Memory {

@@ -96,11 +96,17 @@ impl Source {
         let state = self.memory.recall().map_err(unwritable)?;
         let trusted = verify_bundle(bundle, &self.root, &state, now).map_err(|error| refused(&error, &state, now))?;
         let policy = parse(trusted.policy, file)?;
-        if self.remembers && is_news(&trusted.state, &state) {
+        // What a policy revokes, it revokes for good: from here on no policy of this host allows these grants.
+        let buried = |mut state: TrustedState| {
+            state.revoked.extend(policy.revoked_grants());
+            state
+        };
+        let new = buried(trusted.state.clone());
+        if self.remembers && is_news(&new, &state) {
             // Verified again under the lock: another process may have believed a newer bundle meanwhile.
             let advance = |known: TrustedState| {
                 verify_bundle(bundle, &self.root, &known, now)
-                    .map(|trusted| trusted.state)
+                    .map(|trusted| buried(trusted.state))
                     .map_err(|error| error.to_string())
             };
             self.memory.remember(advance).map_err(unwritable)?;
@@ -111,7 +117,7 @@ impl Source {
             root: Some(data_encoding::HEXLOWER.encode(&trusted.root_hash)),
         };
         Ok(Found {
-            policy: Arc::new(policy.with_standing(standing)),
+            policy: Arc::new(policy.with_standing(standing).with_revoked(&new.revoked)),
             version: trusted.policy_version,
             sha256: trusted.policy_sha256,
             issued_at: trusted.issued_at,
@@ -168,7 +174,7 @@ fn is_news(new: &TrustedState, known: &TrustedState) -> bool {
         (Some(new), Some(known)) => new.duration_since(known) > TIME_STEP,
         (new, known) => new != known,
     };
-    versions(new) != versions(known) || moved
+    versions(new) != versions(known) || moved || new.revoked != known.revoked
 }
 
 /// In the last quarter of its life a policy says that it ends.

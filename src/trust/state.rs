@@ -1,9 +1,11 @@
-//! What a host remembers of the bundles it has believed, so that none of them can be taken back (I5).
+//! What a host remembers of the bundles it has believed, so that none of them can be taken back (I5), nor what one of
+//! them took away.
 //! The caller keeps it, durably and beside the ledger; a host without a memory starts with the pinned root alone.
 //! Read next: `verify.rs`, which reads and advances it.
 
 use super::json::{At, Json, JsonError, object};
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 
 /// A version of a file, and what it said.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,6 +31,9 @@ pub struct TrustedState {
     pub online_keys: Option<[u8; 32]>,
     /// A moment that has certainly passed.
     pub time: Option<Timestamp>,
+    /// Tombstones: the ids of grants that some believed policy has revoked, as it wrote them. Never forgotten, so that a
+    /// policy which leaves a revocation out brings nothing back.
+    pub revoked: BTreeSet<String>,
 }
 
 const FORMAT: &str = "signgate.trusted/1";
@@ -52,6 +57,10 @@ impl TrustedState {
         if let Some(time) = self.time {
             members.push(("time".to_owned(), time.to_string().into()));
         }
+        if !self.revoked.is_empty() {
+            let revoked = self.revoked.iter().map(|id| id.as_str().into()).collect();
+            members.push(("revoked".to_owned(), Json::Array(revoked)));
+        }
         Json::Object(members.into_iter().collect()).pretty().into_bytes()
     }
 
@@ -62,7 +71,7 @@ impl TrustedState {
     pub fn from_bytes(bytes: &[u8]) -> Result<TrustedState, JsonError> {
         let tree = Json::read(bytes)?;
         let at = At::root(&tree);
-        at.only(&["format", "root", "timestamp", "snapshot", "targets", "online_keys", "time"])?;
+        at.only(&["format", "root", "timestamp", "snapshot", "targets", "online_keys", "time", "revoked"])?;
         let format = at.member("format")?;
         if format.text()? != FORMAT {
             return Err(format.error(format!("expected `{FORMAT}`")));
@@ -85,6 +94,10 @@ impl TrustedState {
                 .optional("time")?
                 .map(|time| time.text()?.parse().map_err(|_| time.error("expected a moment")))
                 .transpose()?,
+            revoked: match at.optional("revoked")? {
+                Some(list) => list.items()?.map(|id| Ok(id.text()?.to_owned())).collect::<Result<_, JsonError>>()?,
+                None => BTreeSet::new(),
+            },
         })
     }
 }
@@ -108,6 +121,7 @@ mod tests {
             targets: seen(4),
             online_keys: Some([1; 32]),
             time: Some("2030-01-01T00:00:00.123456789Z".parse().unwrap()),
+            revoked: BTreeSet::from(["rq-0123456789abcdef".to_owned(), "ab".repeat(32)]),
         };
         for state in [full, TrustedState::default()] {
             assert_eq!(TrustedState::from_bytes(&state.to_bytes()), Ok(state));

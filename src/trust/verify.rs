@@ -80,6 +80,7 @@ pub fn verify_bundle<'a>(
             targets: Some(targets.seen),
             online_keys: Some(chain.root.keys_of_online_roles()),
             time: state.time.max(Some(now)),
+            revoked: state.revoked.clone(),
         },
     })
 }

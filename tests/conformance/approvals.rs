@@ -4,7 +4,7 @@
 use crate::{
     answers, here,
     support::{
-        child::{Child, gate, stage},
+        child::{Child, Stage, gate, stage},
         folder::{Folder, bench, demo, policy_for},
         module::{Mechanism, Module},
         sign::{rsa_pkcs, sha256_rsa},
@@ -13,7 +13,7 @@ use crate::{
 };
 use cryptoki_sys::*;
 use serde_json::{Value, json};
-use std::fs;
+use std::{fs, process::Command};
 
 fn opened<'c>(child: &'c Child, label: &str) -> (&'c Module, CK_SESSION_HANDLE, CK_OBJECT_HANDLE) {
     let module = &child.module;
@@ -89,6 +89,47 @@ fn an_approval_that_is_revoked_meanwhile_gives_nothing() {
     });
 }
 
+/// A revocation is for good: a later policy without it, a file put back, or both, bring nothing back.
+#[test]
+fn a_revoked_grant_stays_revoked_whatever_a_later_policy_leaves_out() {
+    let signs = stage(here!(), "signs", |child| {
+        let (module, session, key) = opened(child, "demo-approval");
+        answers!(module.sign_once(session, &sha256_rsa(), key, b"an artifact"), CKR_OK);
+    });
+    let refused = stage(here!(), "refused", |child| {
+        let (module, session, key) = opened(child, "demo-approval");
+        answers!(module.sign_init(session, &sha256_rsa(), key), CKR_KEY_FUNCTION_NOT_PERMITTED);
+        assert!(child.lines().iter().any(|line| line.contains("SG-GRANT-REVOKED")), "{:?}", child.lines());
+    });
+    if tokens::is_missing(here!()) {
+        return;
+    }
+    for is_short in [true, false] {
+        let folder = demo(here!());
+        folder.approve("demo-approval", 5);
+        signs.run(&folder);
+        let granted: Value = serde_json::from_str(&folder.signgate(&["grants", "--json"])).expect("JSON");
+        let short = granted[0]["id"].as_str().expect("an id").to_owned();
+        let file = format!("grants/{short}.json");
+        let grant = folder.text(&file);
+        let shown = folder.signgate(&["grants", "signed-text", &short, "1"]);
+        let long =
+            serde_json::from_str::<Value>(&shown).expect("JSON")["statement"].as_str().expect("an id").to_owned();
+        let before = folder.policy();
+        let id = if is_short { &short } else { &long };
+        folder.edit_policy(|policy| policy["revocations"] = json!([{ "grant": id }]));
+        refused.run(&folder);
+        fs::remove_file(folder.path(&file)).expect("a file");
+        folder.write_policy(&before);
+        folder.replace(&file, grant.as_bytes());
+        refused.run(&folder);
+        refused.run(&folder);
+        // Another grant counts.
+        folder.approve("demo-approval", 1);
+        signs.run(&folder);
+    }
+}
+
 /// The kinds of the records, and what each has under this name.
 fn told(records: &[Value], name: &str) -> Vec<String> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -127,6 +168,71 @@ fn each_signature_has_an_intent_and_an_outcome_and_each_refusal_a_record() {
     for secret in secrets {
         assert!(!records.iter().any(|record| record.to_string().contains(&secret)), "a secret in the records");
     }
+}
+
+/// What a signature of a class of its own leaves: an act, the intent and the outcome.
+fn classed(folder: &Folder, prepare: impl FnOnce(&Folder), stage: &Stage) -> Vec<Value> {
+    prepare(folder);
+    stage.run(folder);
+    let records = folder.records();
+    let records: Vec<Value> = records.into_iter().filter(|record| record["verdict"] != "deny").collect();
+    let kinds = told(&records, "action");
+    assert_eq!(kinds.len(), 3, "{kinds:?}");
+    assert_eq!((records[1]["kind"].as_str(), records[2]["ending"].as_str()), (Some("intent"), Some("released")));
+    assert_eq!(records[0]["id"], records[1]["id"], "one decision");
+    assert_eq!(records[0]["principal"], "demo-ci");
+    records
+}
+
+#[test]
+fn signatures_for_an_emergency_by_pre_approval_or_only_observed_are_recorded_as_such() {
+    let once = stage(here!(), "once", |child| {
+        let (module, session, key) = opened(child, "demo-approval");
+        answers!(module.sign_once(session, &sha256_rsa(), key, b"an artifact"), CKR_OK);
+    });
+    let never = stage(here!(), "never", |child| {
+        let (module, session, key) = opened(child, "demo-approval");
+        answers!(module.sign_init(session, &sha256_rsa(), key), CKR_KEY_FUNCTION_NOT_PERMITTED);
+    });
+    if tokens::is_missing(here!()) {
+        return;
+    }
+    let asked = ["--window", "1h", "--justification", "the key server is down"];
+    let folder = demo(here!());
+    let user = crate::support::folder::os_user();
+    let ask = ["request", "demo-approval", "--break-glass", "--signings", "1", "--os-user", &user];
+    let records = classed(&folder, |f| f.approve_request(&f.signgate(&[&ask[..], &asked].concat())), &once);
+    assert_eq!(told(&records, "action")[0], "act sign_break_glass");
+    assert_eq!(records[0]["detail"], "the key server is down");
+    never.run(&folder);
+
+    let folder = demo(here!());
+    let grant = |f: &Folder| {
+        let key = f.path("approvers/alice").display().to_string();
+        let ask = ["pre-approve", "demo-approval", "--for", "demo-ci", "--signings", "1", "--key", &key, "--yes"];
+        f.signgate(&[&ask[..], &asked].concat());
+    };
+    let records = classed(&folder, grant, &once);
+    assert_eq!(told(&records, "action")[0], "act sign_pre_approved");
+    never.run(&folder);
+
+    let folder = demo(here!());
+    never.run(&folder);
+    let observe = |on: bool| move |policy: &mut Value| policy["signers"]["demo-approval"]["observe_only"] = json!(on);
+    let records = classed(&folder, |f| f.edit_policy(observe(true)), &once);
+    assert_eq!(told(&records, "action")[0], "act sign_observed");
+    assert!(records[0]["detail"].as_str().is_some_and(|said| said.starts_with("SG-APPROVAL-REQUIRED")), "{records:?}");
+    let shown = folder.signgate(&["explain", records[0]["id"].as_str().expect("a decision")]);
+    assert!(shown.contains("PERMITTED") && shown.contains("sign_observed SG-APPROVAL-REQUIRED"), "{shown}");
+    let doctor = Command::new(env!("CARGO_BIN_EXE_signgate")).arg("doctor").envs(folder.variables()).output();
+    let doctor = String::from_utf8(doctor.expect("the command `signgate`").stdout).expect("text");
+    assert!(doctor.contains("recorded and not enforced for demo-approval"), "{doctor}");
+    // What it does not soften: an auditor, a suspended key.
+    folder.edit_policy(|policy| policy["keypairs"]["demo-approval"]["status"] = json!("suspended"));
+    never.run(&folder);
+    folder.edit_policy(|policy| policy["keypairs"]["demo-approval"]["status"] = json!("online"));
+    folder.edit_policy(observe(false));
+    never.run(&folder);
 }
 
 #[test]

@@ -356,5 +356,5 @@ fn more_approvals_than_anybody_needs_are_not_verified() {
     let one = file.approvals[0].clone();
     file.approvals.resize(65, one);
     let error = GrantFile::read(&file.write()).unwrap_err().to_string();
-    assert!(error.contains("more than 64 approvals and rejections"), "{error}");
+    assert!(error.contains("more than 64 approvals, rejections and reports"), "{error}");
 }

@@ -9,5 +9,5 @@ mod oracle;
 mod publisher;
 mod python_tuf;
 mod sshsig;
-#[cfg(signgate_tough)]
+#[cfg(feature = "cli")]
 mod tough;

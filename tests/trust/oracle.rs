@@ -19,3 +19,8 @@ pub fn lacks(what: &str, program: &str, arguments: &[&str]) -> bool {
     io::stderr().write_all(format!("skipped: {what} (`{program}` does not run)\n").as_bytes()).unwrap();
     true
 }
+
+/// How many changed inputs each oracle judges: a tenth of what is asked for a release, which `ci/test --all` tries.
+pub fn mutations() -> usize {
+    std::env::var("SIGNGATE_MUTATIONS").map_or(1_000, |count| count.parse().unwrap())
+}

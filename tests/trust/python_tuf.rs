@@ -1,23 +1,28 @@
 //! Policy bundles against python-tuf, the reference client: it believes what we publish, we believe what it publishes,
 //! and of thousands of changed repositories none is believed here that it refuses. Where this side alone refuses, the
-//! reason is one of a short list. `SIGNGATE_PYTHON` names a Python that has the package `tuf`; `SIGNGATE_MUTATIONS` sets
-//! how many changed repositories are tried.
+//! reason is one of a short list. `SIGNGATE_PYTHON` names a Python that has the package `tuf`, in place of the one that
+//! `ci/setup --oracles` makes; `SIGNGATE_MUTATIONS` sets how many changed repositories are tried.
 
 use crate::{
     changed_repository::{apply, series},
-    oracle::lacks,
+    oracle::{lacks, mutations},
     publisher::{Files, Plan, Publisher, hours, sha256},
 };
 use signgate_pkcs11::trust::{Role, TrustError, TrustedState, archive::Archive, verify_bundle};
 use std::{
     io::{BufRead, BufReader, Write},
+    path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/trust/python_tuf.py");
 
+/// Made by `ci/setup --oracles`.
+const INSTALLED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/python/bin/python3");
+
 fn python() -> String {
-    std::env::var("SIGNGATE_PYTHON").unwrap_or_else(|_| "python3".to_owned())
+    let found = || if Path::new(INSTALLED).exists() { INSTALLED } else { "python3" };
+    std::env::var("SIGNGATE_PYTHON").unwrap_or_else(|_| found().to_owned())
 }
 
 fn lacks_python_tuf() -> bool {
@@ -120,7 +125,7 @@ fn no_changed_repository_is_believed_that_python_tuf_refuses() {
     if lacks_python_tuf() {
         return;
     }
-    let count: usize = std::env::var("SIGNGATE_MUTATIONS").map_or(3_000, |count| count.parse().unwrap());
+    let count = mutations();
     let (publisher, plan) = (Publisher::new(), Plan::default());
     let good = publisher.publish(&plan);
     let mut judge = PythonTuf::start();

@@ -1,6 +1,6 @@
 //! SSH signatures against OpenSSH: what `ssh-keygen -Y sign` makes is believed, and of thousands of changed signatures
 //! none is believed that `ssh-keygen -Y verify` refuses. Where this side alone refuses, the reason is one of a short
-//! list. `SIGNGATE_MUTATIONS` sets how many changed signatures are tried; 1,000 unless told.
+//! list. `SIGNGATE_MUTATIONS` sets how many changed signatures are tried.
 
 use crate::{approver::armor, oracle::lacks};
 use proptest::{
@@ -174,7 +174,7 @@ fn no_changed_signature_is_believed_that_openssh_refuses() {
     if lacks("ssh", "ssh", &["-V"]) {
         return;
     }
-    let count: usize = std::env::var("SIGNGATE_MUTATIONS").map_or(1_000, |count| count.parse().unwrap());
+    let count = mutations();
     let threads: Vec<_> = KINDS
         .into_iter()
         .take(5)

@@ -1,9 +1,10 @@
 //! Policy bundles against tough, the client of Rust: it believes what we publish, and of thousands of changed
 //! repositories none is believed here that it refuses. Where only one side refuses, the reason is one of a short list.
-//! Built with `--cfg signgate_tough` only. tough reads folders: an archive is unpacked as `tar xf` would.
+//! tough reads folders: an archive is unpacked as `tar xf` would. `SIGNGATE_MUTATIONS` sets how many are tried.
 
 use crate::{
     changed_repository::{apply, series},
+    oracle::mutations,
     publisher::{Files, Plan, Publisher},
 };
 use jiff::Timestamp;
@@ -65,7 +66,7 @@ fn what_we_publish_is_believed_by_tough() {
 
 #[test]
 fn no_changed_repository_is_believed_that_tough_refuses() {
-    let count: usize = std::env::var("SIGNGATE_MUTATIONS").map_or(3_000, |count| count.parse().unwrap());
+    let count = mutations();
     let publisher = Publisher::new();
     let plan = Plan::at(Timestamp::from_second(Timestamp::now().as_second()).unwrap());
     let good = publisher.publish(&plan);

@@ -66,6 +66,7 @@ fn look_at_everything(place: &Place) -> Vec<Finding> {
     findings.extend(counting::ledger(&config));
     if let Ok(loaded) = &looked {
         findings.extend(rules::document(&config, loaded));
+        findings.extend(rules::observed(loaded));
         findings.extend(config.grants.iter().flat_map(|folder| approvals::grants(folder, loaded)));
     }
     findings.extend(p11_kit::ways_round(&config.backend_module, &p11_kit::Places::usual()).into_iter().map(way_round));

@@ -30,6 +30,18 @@ pub fn document(config: &Config, loaded: &Loaded) -> Option<Finding> {
     })
 }
 
+/// Signers whose approvals nobody is held to.
+pub fn observed(loaded: &Loaded) -> Option<Finding> {
+    let names: Vec<&str> =
+        loaded.policy.signers().filter(|signer| signer.observe_only()).map(|signer| signer.name()).collect();
+    if names.is_empty() {
+        return None;
+    }
+    let seen = format!("missing approvals are recorded and not enforced for {}", names.join(", "));
+    let fix = "signgate audit list | grep sign_observed, then publish a policy without `observe_only`";
+    Some(Finding::warn("observe only", seen).fix(fix))
+}
+
 /// Who the caller is and what he may sign now.
 pub fn caller(situation: &Situation) -> Vec<Finding> {
     let Some(identified) = situation.ambient() else {

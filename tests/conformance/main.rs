@@ -12,6 +12,7 @@ mod attributes;
 mod change;
 mod environment;
 mod find;
+mod ledger;
 mod life;
 mod login;
 mod operation;

@@ -5,6 +5,7 @@
 pub mod attribute;
 pub mod caller_bytes;
 pub mod error;
+pub mod last_refusal;
 pub mod objects;
 pub mod operation;
 pub mod principal;

@@ -12,6 +12,7 @@ mod attributes;
 mod change;
 mod environment;
 mod find;
+mod last_refusal;
 mod ledger;
 mod life;
 mod login;

@@ -104,7 +104,7 @@ fn one_signature(settings: &Settings, folder: &Path) {
 /// A member's signature, which nothing counts, where it waits for the disk and where it does not.
 fn one_uncounted_signature(settings: &Settings) {
     let signature = [0x5a_u8; 64];
-    for (name, durability, rounds) in [("full", Durability::Full, ROUNDS), ("normal", Durability::Normal, 40 * ROUNDS)]
+    for (name, durability, rounds) in [("full", Durability::Full, ROUNDS), ("normal", Durability::Normal, 20 * ROUNDS)]
     {
         let ledger = SqliteLedger::new(Settings { durability, ..settings.clone() });
         let intent = intent(noon(), None);

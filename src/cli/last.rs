@@ -5,16 +5,18 @@
 use super::{
     audit::{Purpose, Sight, open, open_log, settings},
     audit_list::row,
+    last_remote,
     situation::Place,
     ui::{self, Exit, Failure, Paint},
 };
 use signgate_pkcs11::{
     audit::{AuditError, log::Query},
+    config::Mode,
     identity,
-    ledger::{Ending, Kind, Record},
+    ledger::{Ending, Kind, Record, Settings},
     policy::Reason,
 };
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, os::unix::fs::MetadataExt, path::PathBuf};
 
 /// Arguments of `signgate last`.
 #[derive(clap::Args, Debug)]
@@ -25,6 +27,12 @@ pub struct Arguments {
     /// Only of this signer
     #[arg(long, value_name = "NAME")]
     signer: Option<String>,
+    /// Ask the gate through this PKCS#11 module, not the ledger; in enforced mode p11-kit's client is asked anyway
+    #[arg(long, value_name = "FILE", conflicts_with = "user")]
+    module: Option<PathBuf>,
+    /// The file with the service token to log in with at the module
+    #[arg(long, value_name = "FILE", requires = "module")]
+    pin_file: Option<PathBuf>,
     /// Print the record as it is hashed
     #[arg(long)]
     json: bool,
@@ -32,11 +40,18 @@ pub struct Arguments {
 
 /// Prints the newest decision about this user; exit code 3 if it was a refusal, 1 if the HSM failed or there is none.
 pub fn run(arguments: &Arguments, place: &Place) -> Result<Exit, Failure> {
+    if let Some(module) = &arguments.module {
+        let pin = last_remote::pin_of(arguments.pin_file.as_ref())?;
+        return last_remote::through_module(module, pin.as_deref(), arguments.signer.as_deref(), arguments.json);
+    }
+    let (settings, config) = settings(place)?;
+    if config.mode == Mode::Enforced && arguments.user.is_none() && !is_own(&settings) {
+        return last_remote::through_client(&config, arguments.signer.as_deref(), arguments.json);
+    }
     let own = identity::caller().os_user;
     let user = arguments.user.clone().or_else(|| own.clone());
     // What was said to this user may be said again; about others, the rules of the list count.
     let (log, sight) = if user == own {
-        let (settings, _) = settings(place)?;
         (open_log(&settings)?, Sight::All)
     } else {
         let opened = open(place, Purpose::View)?;
@@ -64,6 +79,12 @@ pub fn run(arguments: &Arguments, place: &Place) -> Result<Exit, Failure> {
         ui::print(&text(&entry.record))?;
     }
     Ok(exit(&entry.record))
+}
+
+/// Whether the ledger is this account's, as it is the gate's in enforced mode.
+fn is_own(settings: &Settings) -> bool {
+    let user = nix::unistd::Uid::effective().as_raw();
+    std::fs::metadata(&settings.folder).is_ok_and(|metadata| metadata.uid() == user)
 }
 
 fn exit(record: &Record) -> Exit {

@@ -21,6 +21,7 @@ mod grants;
 mod init;
 mod keys;
 mod last;
+mod last_remote;
 mod ledger;
 mod ledger_adopt;
 mod lint;

@@ -6,6 +6,7 @@ pub mod attribute;
 pub mod caller_bytes;
 mod class;
 pub mod error;
+pub mod last_refusal;
 pub mod objects;
 pub mod operation;
 pub mod principal;

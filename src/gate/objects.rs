@@ -1,8 +1,11 @@
-//! The objects of a signer's slot: private key, public key, certificates. They are ours: every attribute comes from
+//! The objects of a signer's slot: private key, public key, certificates, and the last refusal. They are ours: every attribute comes from
 //! the policy, none from the HSM, so what a caller reads is what the policy says. Chain certificates carry an ID of
 //! their own: with the leaf's ID on a CA, SunPKCS11 loses the key. Source: PKCS#11 3.1, sections 4.6 to 4.9.
 
-use super::attribute::{Answer, Attributes, boolean, wide};
+use super::{
+    attribute::{Answer, Attributes, boolean, wide},
+    last_refusal,
+};
 use crate::policy::{
     Certificate, Material,
     algorithm::{KeyType, Mechanism},
@@ -19,6 +22,8 @@ pub enum Kind {
     PublicKey,
     /// The leaf or a certificate of its chain.
     Certificate,
+    /// Why the caller's last signature was refused; private, its value read when asked for.
+    LastRefusal,
 }
 
 /// One object.
@@ -45,12 +50,16 @@ impl Object {
     }
 }
 
-/// The objects of a signer, the private key first, then the public key, the leaf, the chain.
+/// How many of the objects of a signer are private: the first ones.
+pub const PRIVATE_OBJECTS: usize = 2;
+
+/// The objects of a signer: the private key and the last refusal, then the public key, the leaf, the chain.
 #[must_use]
 pub fn of_signer(signer: &str, material: &Material, mechanisms: &[Mechanism]) -> Vec<Object> {
     let subject = material.certificates.first().map_or(&[][..], |leaf| &leaf.subject);
     let mut objects = vec![
         private_key(signer, material, subject, mechanisms),
+        last_refusal(&material.public_key),
         public_key(signer, &material.public_key, &material.cka_id, subject),
     ];
     for (position, certificate) in material.certificates.iter().enumerate() {
@@ -105,6 +114,13 @@ fn private_key(signer: &str, material: &Material, subject: &[u8], mechanisms: &[
         }
     }
     Object { kind: Kind::PrivateKey, attributes: list }
+}
+
+/// A data object (PKCS#11 3.1, section 4.5).
+fn last_refusal(key: &PublicKey) -> Object {
+    let mut list = stored(ck::CKO_DATA, true, last_refusal::LABEL, key.id().0.as_slice());
+    list.bytes(ck::CKA_APPLICATION, last_refusal::APPLICATION.as_bytes()).bytes(ck::CKA_OBJECT_ID, &[]);
+    Object { kind: Kind::LastRefusal, attributes: list }
 }
 
 fn public_key(signer: &str, key: &PublicKey, id: &[u8], subject: &[u8]) -> Object {

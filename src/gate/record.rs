@@ -194,6 +194,13 @@ impl Counts for LedgerCounts<'_> {
             u64::MAX
         })
     }
+
+    fn spent_last_hour(&self, signer: &str, now: Timestamp) -> u64 {
+        self.ledger.spent_last_hour(signer, now).unwrap_or_else(|error| {
+            *self.failed.borrow_mut() = Some(error);
+            u64::MAX
+        })
+    }
 }
 
 fn principal_of<'p>(policy: &'p Policy, identified: Identified) -> ledger::Principal<'p> {

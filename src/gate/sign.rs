@@ -191,10 +191,9 @@ impl Gate {
         let decision = self.decision_id(now);
         let classed = self.record_class(&asked, &permit, decision);
         classed.map_err(|error| self.refuse(&asked, &ledger_denial(&error)))?;
+        let rate_per_hour = permit.rate().map(|rate| rate.per_hour);
         let reserved = self.with_facts(&asked, decision, |facts| {
-            self.with_basis(&loaded, &permit, |basis| {
-                self.ledger.reserve(&Intent { facts, basis, rate_per_hour: None })
-            })
+            self.with_basis(&loaded, &permit, |basis| self.ledger.reserve(&Intent { facts, basis, rate_per_hour }))
         });
         let reservation = reserved.map_err(|error| self.refuse(&asked, &ledger_denial(&error)))?;
         let asked_at = Instant::now();

@@ -4,7 +4,7 @@
 
 use super::{
     Error,
-    objects::{self, Kind, Object},
+    objects::{self, Object, PRIVATE_OBJECTS},
 };
 use crate::policy::{IdentitySource, SignerRef, algorithm::Mechanism, slot_id::slot_id};
 use parking_lot::{Mutex, RwLock};
@@ -38,10 +38,11 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// Every object with its handle; the private key only for a known principal.
+    /// Every object with its handle; the private ones only for a known principal.
     pub fn visible(&self, with_private: bool) -> impl Iterator<Item = (u64, &Object)> {
-        let handles = std::iter::once(self.private_handle).chain(self.other_handles..);
-        handles.zip(self.objects.iter()).skip(usize::from(!with_private))
+        let privates = u64::try_from(PRIVATE_OBJECTS).unwrap_or(0);
+        let handles = (self.private_handle..self.private_handle.saturating_add(privates)).chain(self.other_handles..);
+        handles.zip(self.objects.iter()).skip(if with_private { 0 } else { PRIVATE_OBJECTS })
     }
 
     /// The object with this handle.
@@ -49,16 +50,14 @@ impl Shown {
     /// # Errors
     /// There is none, or it may not be seen: the same answer.
     pub fn object(&self, handle: u64, with_private: bool) -> Result<&Object, Error> {
-        let position = if handle == self.private_handle {
-            Some(0)
-        } else {
-            handle.checked_sub(self.other_handles).and_then(|offset| offset.checked_add(1))
+        let offset = |start| handle.checked_sub(start).and_then(|offset| usize::try_from(offset).ok());
+        let private = offset(self.private_handle).filter(|position| *position < PRIVATE_OBJECTS);
+        let position = match private {
+            Some(_) if !with_private => None,
+            Some(position) => Some(position),
+            None => offset(self.other_handles).and_then(|offset| offset.checked_add(PRIVATE_OBJECTS)),
         };
-        position
-            .and_then(|position| usize::try_from(position).ok())
-            .and_then(|position| self.objects.get(position))
-            .filter(|object| with_private || object.kind != Kind::PrivateKey)
-            .ok_or(Error::ObjectHandleInvalid)
+        position.and_then(|position| self.objects.get(position)).ok_or(Error::ObjectHandleInvalid)
     }
 }
 
@@ -89,7 +88,7 @@ impl Slot {
         Ok(())
     }
 
-    /// Forgets who logged in, and makes the private key's handle invalid (PKCS#11 3.1, section 5.6.9).
+    /// Forgets who logged in, and makes the handles of private objects invalid (PKCS#11 3.1, section 5.6.9).
     ///
     /// # Errors
     /// Nobody has logged in.
@@ -100,7 +99,7 @@ impl Slot {
             state.shown = Some(Arc::new(Shown {
                 generation: shown.generation,
                 of: shown.of.clone(),
-                private_handle: take_handles(1),
+                private_handle: take_handles(PRIVATE_OBJECTS),
                 other_handles: shown.other_handles,
                 objects: Arc::clone(&shown.objects),
             }));
@@ -127,7 +126,7 @@ impl Slot {
         let list = Arc::new(objects::of_signer(signer.name(), material, &mechanisms));
         let (private_handle, other_handles) = match state.shown.as_ref().filter(|shown| shown.of == of) {
             Some(shown) => (shown.private_handle, shown.other_handles),
-            None => (take_handles(1), take_handles(list.len())),
+            None => (take_handles(PRIVATE_OBJECTS), take_handles(list.len())),
         };
         let shown = Arc::new(Shown { generation, of, private_handle, other_handles, objects: list });
         state.shown = Some(Arc::clone(&shown));

@@ -95,6 +95,10 @@ impl Ledger for Shared {
     fn used(&self, grant: &GrantId) -> Result<u64, LedgerError> {
         self.0.used(grant)
     }
+    fn last_refusal(&self, principal: &str, signer: &str) -> Result<Option<ledger::Record>, LedgerError> {
+        self.0.last_refusal(principal, signer)
+    }
+
     fn spent_last_hour(&self, signer: &str, now: Timestamp) -> Result<u64, LedgerError> {
         self.0.spent_last_hour(signer, now)
     }

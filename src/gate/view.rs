@@ -3,7 +3,7 @@
 
 use super::{
     Error, Gate,
-    attribute::Answer,
+    attribute::{Answer, wide},
     objects::{Kind, Object},
     record::Asked,
     slots::{Shown, Slot},
@@ -254,9 +254,9 @@ impl Gate {
             Some((shown, with_private)) => shown
                 .visible(with_private)
                 .filter(|(_, object)| {
-                    template
-                        .iter()
-                        .all(|(kind, wanted)| self.answer(&session.slot, object, *kind) == Answer::Value(wanted))
+                    template.iter().all(|(kind, wanted)| {
+                        self.answer(&session.slot, object, *kind, &mut Vec::new()) == Answer::Value(wanted)
+                    })
                 })
                 .map(|(handle, _)| handle)
                 .collect(),
@@ -304,7 +304,7 @@ impl Gate {
         let (shown, with_private) = self.objects(&session.slot).ok_or(Error::ObjectHandleInvalid)?;
         let object = shown.object(object, with_private)?;
         for (position, kind) in kinds.iter().enumerate() {
-            each(position, self.answer(&session.slot, object, *kind));
+            each(position, self.answer(&session.slot, object, *kind, &mut Vec::new()));
         }
         Ok(())
     }
@@ -329,11 +329,11 @@ impl Gate {
         let shown = shown.ok_or(Error::KeyHandleInvalid)?;
         match shown.object(handle, true).map_err(|_| Error::KeyHandleInvalid)?.kind {
             Kind::PrivateKey => Ok(()),
-            Kind::PublicKey | Kind::Certificate => Err(Error::KeyTypeInconsistent),
+            Kind::PublicKey | Kind::Certificate | Kind::LastRefusal => Err(Error::KeyTypeInconsistent),
         }
     }
 
-    /// The slot's objects, and whether the private key is among those the caller may see.
+    /// The slot's objects, and whether the private ones are among those the caller may see.
     fn objects(&self, slot: &Slot) -> Option<(Arc<Shown>, bool)> {
         let now = Timestamp::now();
         let Ok(loaded) = self.policy.known(now) else {
@@ -348,7 +348,12 @@ impl Gate {
         Some((shown, principal.is_some_and(|principal| loaded.policy.may_see(principal.id, signer))))
     }
 
-    fn answer<'o>(&self, slot: &Slot, object: &'o Object, kind: u64) -> Answer<'o> {
+    /// `told` is where a value lies that is made for this answer.
+    fn answer<'o>(&self, slot: &Slot, object: &'o Object, kind: u64, told: &'o mut Vec<u8>) -> Answer<'o> {
+        if object.kind == Kind::LastRefusal && kind == wide(cryptoki_sys::CKA_VALUE) {
+            *told = self.last_refusal(slot);
+            return Answer::Value(told);
+        }
         object.attribute(kind, || self.may_ever_sign(slot))
     }
 

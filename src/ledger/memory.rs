@@ -65,6 +65,15 @@ impl Ledger for MemoryLedger {
         Ok(self.rows.lock().tail()?.map_or(Timestamp::MIN, |tail| tail.trusted))
     }
 
+    fn last_refusal(&self, principal: &str, signer: &str) -> Result<Option<Record>, LedgerError> {
+        let is_it = |record: &&Record| {
+            record.kind == Kind::Refusal
+                && record.principal.as_deref() == Some(principal)
+                && record.signer.as_deref() == Some(signer)
+        };
+        Ok(self.rows.lock().records.iter().rfind(is_it).cloned())
+    }
+
     fn reserve(&self, intent: &Intent<'_>) -> Result<Reservation, LedgerError> {
         let reserve = draft::reserve(intent);
         let outcome = draft::outcome_of(&reserve.record);

@@ -81,6 +81,12 @@ pub trait Ledger: Send + Sync {
     /// The ledger can not be read, or is not the configured one.
     fn trusted_time(&self) -> Result<Timestamp, LedgerError>;
 
+    /// The newest refusal of this principal with this signer, among the last hundred thousand records.
+    ///
+    /// # Errors
+    /// The ledger can not be read, or is not the configured one.
+    fn last_refusal(&self, principal: &str, signer: &str) -> Result<Option<Record>, LedgerError>;
+
     /// Checks the counts and writes the intent, in one transaction that is durable when this returns. Only then may the
     /// HSM be asked. A reservation that is dropped, or whose process dies, stays spent.
     ///

@@ -1,7 +1,7 @@
 //! What a configuration without a ledger gets: nothing is signed, because nothing could be recorded.
 //! Read next: `sqlite.rs`, the ledger that a configuration with a `store_id` gets.
 
-use super::{Act, GrantId, Intent, Ledger, LedgerError, Outcome, Refusal, Reservation};
+use super::{Act, GrantId, Intent, Ledger, LedgerError, Outcome, Record, Refusal, Reservation};
 use jiff::Timestamp;
 
 /// Refuses everything with [`LedgerError::NotConfigured`].
@@ -21,6 +21,10 @@ impl Ledger for NoLedger {
     }
 
     fn trusted_time(&self) -> Result<Timestamp, LedgerError> {
+        Err(LedgerError::NotConfigured)
+    }
+
+    fn last_refusal(&self, _: &str, _: &str) -> Result<Option<Record>, LedgerError> {
         Err(LedgerError::NotConfigured)
     }
 

@@ -4,7 +4,7 @@
 //! Read next: `store.rs` (one transaction), `group.rs` (how threads share it), `journal.rs`.
 
 use super::{
-    Act, Basis, Durability, GrantId, Intent, Ledger, LedgerError, Outcome, Place, Refusal, Reservation, WAIT,
+    Act, Basis, Durability, GrantId, Intent, Ledger, LedgerError, Outcome, Place, Record, Refusal, Reservation, WAIT,
     draft::{self, Answer, Job, Spent},
     fold::Reach,
     group::Group,
@@ -251,6 +251,10 @@ impl Ledger for SqliteLedger {
     fn trusted_time(&self) -> Result<Timestamp, LedgerError> {
         let tail = self.read(|rows| rows.tail())?;
         tail.map(|tail| tail.trusted).ok_or_else(|| LedgerError::Damaged("it has no record".to_owned()))
+    }
+
+    fn last_refusal(&self, principal: &str, signer: &str) -> Result<Option<Record>, LedgerError> {
+        self.read(|rows| rows.last_refusal(principal, signer))
     }
 
     fn reserve(&self, intent: &Intent<'_>) -> Result<Reservation, LedgerError> {

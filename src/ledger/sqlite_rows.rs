@@ -70,6 +70,14 @@ impl<'c> SqliteRows<'c> {
         self.find("SELECT id FROM store LIMIT 1", [], |row| row.get(0))
     }
 
+    /// Looks through the newest records only: there is no index, and a caller must not make a long search.
+    pub(crate) fn last_refusal(&self, principal: &str, signer: &str) -> Result<Option<Record>, LedgerError> {
+        let sql = "SELECT line FROM record WHERE sequence > (SELECT MAX(sequence) FROM record) - 100000
+                   AND kind = 'refusal' AND principal = $1 AND signer = $2 ORDER BY sequence DESC LIMIT 1";
+        let line = self.find(sql, [principal, signer], |row| row.get::<_, String>(0))?;
+        line.map(|line| Record::read(&line).map_err(LedgerError::Damaged)).transpose()
+    }
+
     pub(super) fn find<T>(
         &self,
         sql: &str,

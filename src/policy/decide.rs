@@ -12,6 +12,7 @@ use super::{
     index::{CredentialState, Policy, PrincipalId},
     model::{KeypairStatus, SignerStatus},
     public_key::{KeyMaterial, PublicKey},
+    rate::{self, Rate},
     reason::Reason,
     signer_ref::SignerRef,
 };
@@ -25,12 +26,19 @@ const MIN_RSA_BITS: u32 = 2048;
 #[must_use]
 pub struct Permit {
     basis: Basis,
+    rate: Option<Rate>,
 }
 
 impl Permit {
     /// What it rests on.
     pub fn basis(&self) -> &Basis {
         &self.basis
+    }
+
+    /// The rate that the ledger has to keep when it counts this signature.
+    #[must_use]
+    pub fn rate(&self) -> Option<Rate> {
+        self.rate
     }
 }
 
@@ -43,7 +51,7 @@ pub fn decide<T: Trace + ?Sized>(
     trace: &mut T,
 ) -> Decision {
     match judge(policy, attempt, grants, counts, trace) {
-        Ok(basis) => Decision::Permit(Permit { basis }),
+        Ok((basis, rate)) => Decision::Permit(Permit { basis, rate }),
         Err(refused) => {
             let denial = refused.denial();
             trace.step(refused.check(), Outcome::Failed(denial.reason), &denial.detail);
@@ -58,7 +66,7 @@ fn judge<T: Trace + ?Sized>(
     grants: &GrantSet,
     counts: &dyn Counts,
     trace: &mut T,
-) -> Result<Basis, Refused> {
+) -> Result<(Basis, Option<Rate>), Refused> {
     let model = SignerModel;
     policy_is_usable(policy, attempt, trace)?;
     let principal = principal_is_valid(policy, attempt, trace)?;
@@ -77,8 +85,23 @@ fn judge<T: Trace + ?Sized>(
         }
         basis => basis?,
     };
-    trace.step(Check::Circumstances, Outcome::NotAsked, &"the signer names no place, time or rate");
-    Ok(basis)
+    let Some(rate) = signer.rate() else {
+        trace.step(Check::Circumstances, Outcome::NotAsked, &"the signer names no place, time or rate");
+        return Ok((basis, None));
+    };
+    match rate::keeps(rate, signer, attempt, counts) {
+        Ok(kept) => {
+            trace.step(Check::Circumstances, Outcome::Passed, &kept);
+            Ok((basis, Some(rate).filter(|_| !signer.observe_only())))
+        }
+        Err(refused) if signer.observe_only() => {
+            let denial = refused.denial();
+            trace.step(refused.check(), Outcome::Observed(denial.reason), &denial.detail);
+            let first = if let Basis::Observed(first) = basis { first } else { refused.into_denial() };
+            Ok((Basis::Observed(first), None))
+        }
+        Err(refused) => Err(refused),
+    }
 }
 
 /// Check 1. Signatures, version and clock are judged before there is a `Policy`; its lifetime is judged here, again.

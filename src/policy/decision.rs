@@ -80,10 +80,13 @@ pub struct Caller {
     pub os_user: Option<String>,
 }
 
-/// How often a grant has been used, as the ledger knows it. Also asked with `GrantId::for_digest` for a digest's count.
+/// How often a grant or a signer has been used, as the ledger knows it. Also asked with `GrantId::for_digest` for a digest's count.
 pub trait Counts {
     /// Signatures released or reserved under this id.
     fn used(&self, grant: &GrantId) -> u64;
+
+    /// Signatures of this signer, released or reserved, in the sixty minutes before `now`.
+    fn spent_last_hour(&self, signer: &str, now: Timestamp) -> u64;
 }
 
 /// The answer.

@@ -237,6 +237,10 @@ fn changed_signer(old: SignerRef<'_>, new: SignerRef<'_>, found: &mut Found) {
         ("scope_digest", old.scope_digest(), new.scope_digest(), Effect::Strengthens),
         ("certificate_revoked", old.signer.certificate_revoked, new.signer.certificate_revoked, Effect::Strengthens),
     ];
+    let rate = |signer: SignerRef<'_>| signer.rate().map(|rate| rate.per_hour);
+    if rate(old) != rate(new) {
+        caps(&format!("most signatures of `{name}` in an hour"), rate(old), rate(new), found);
+    }
     for (what, old, new, on) in switches {
         if old != new {
             let off = if on == Effect::Weakens { Effect::Strengthens } else { Effect::Weakens };
@@ -389,7 +393,7 @@ mod tests {
     #[test]
     fn each_change_is_said_with_the_way_it_goes() {
         type Edit = fn(&mut Value);
-        let cases: [(Edit, &str); 17] = [
+        let cases: [(Edit, &str); 18] = [
             (|new| new["users"]["bob"]["disabled"] = json!(true), "strengthens: `bob` is disabled"),
             (|new| new["users"]["ci"]["os_user"] = json!("build"), "weakens: `ci` is os_user jenkins → build"),
             (|new| new["users"]["bob"]["approver_keys"] = json!([]), "strengthens: approvals no longer count by `bob`"),
@@ -404,6 +408,10 @@ mod tests {
                 "strengthens: the key pair of `release` is online → suspended",
             ),
             (|new| new["signers"]["release"]["observe_only"] = json!(true), "weakens: observe_only of `release`"),
+            (
+                |new| new["signers"]["release"]["rate"] = json!({ "per_hour": 4 }),
+                "strengthens: most signatures of `release` in an hour any → 4",
+            ),
             (|new| new["signers"]["release"]["scope_digest"] = json!(true), "strengthens: scope_digest of `release`"),
             (
                 |new| new["signers"]["release"]["approval_policy"] = json!({}),

@@ -166,6 +166,10 @@ impl Counts for Used {
     fn used(&self, grant: &GrantId) -> u64 {
         self.0.get(grant).copied().unwrap_or(0)
     }
+
+    fn spent_last_hour(&self, _: &str, _: Timestamp) -> u64 {
+        0
+    }
 }
 
 /// An attempt and everything around it, with usual values.

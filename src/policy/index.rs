@@ -11,6 +11,7 @@ use super::{
     directory::Directory,
     grant::GrantId,
     model::{Category, KeypairStatus, PrincipalKind, ScopeField, SignerStatus},
+    rate::Rate,
     signer_ref::SignerRef,
     value::Name,
 };
@@ -132,6 +133,7 @@ pub(super) struct Signer {
     pub scope_digest: bool,
     pub observe_only: bool,
     pub certificate_revoked: bool,
+    pub rate: Option<Rate>,
     pub material: OnceCell<Result<Box<Material>, Flaw>>,
 }
 

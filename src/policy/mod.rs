@@ -26,6 +26,7 @@ mod model;
 mod parse;
 #[cfg(test)]
 mod properties;
+mod rate;
 mod reason;
 mod request;
 mod resolve;
@@ -54,6 +55,7 @@ pub use locate::Position;
 pub(crate) use locate::positions;
 pub use model::{Category, KeypairStatus, PrincipalKind, ScopeField, SignerStatus};
 pub use parse::{PolicyError, Problem};
+pub use rate::Rate;
 pub use reason::{Reason, ReasonClass};
 pub use request::Terms;
 pub use revoke::revoke_grant;

@@ -216,6 +216,15 @@ pub(super) struct Signer {
     pub observe_only: bool,
     #[serde(default)]
     pub certificate_revoked: bool,
+    #[serde(default, deserialize_with = "present")]
+    pub rate: Option<Object<RateRule>>,
+}
+
+/// How often a signer signs.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RateRule {
+    pub per_hour: u64,
 }
 
 fn active() -> SignerStatus {

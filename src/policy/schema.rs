@@ -125,6 +125,9 @@ fn signer() -> Value {
             "scope_digest": flag("Requests written on a refusal name the digest."),
             "observe_only": flag("Approvals, grants and circumstances are recorded, not enforced."),
             "certificate_revoked": flag("The certificate is revoked: nothing is signed."),
+            "rate": object("How often the signer signs, over all callers.", &["per_hour"], json!({
+                "per_hour": { "type": "integer", "minimum": 1, "description": "Most signatures in sixty minutes; an APK takes four, gpg asks twice." },
+            })),
         }),
     )
 }

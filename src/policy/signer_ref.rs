@@ -8,6 +8,7 @@ use super::{
     decide,
     index::{ApprovalPolicy, Keypair, Policy, PrincipalId, Signer},
     model::{Category, KeypairStatus, SignerStatus},
+    rate::Rate,
 };
 
 /// A signer of a loaded policy, with its key pair.
@@ -111,6 +112,12 @@ impl<'p> SignerRef<'p> {
     #[must_use]
     pub fn approval_policy(self) -> Option<&'p ApprovalPolicy> {
         self.signer.approval_policy.as_ref()
+    }
+
+    /// How often it signs; none without a limit.
+    #[must_use]
+    pub fn rate(self) -> Option<Rate> {
+        self.signer.rate
     }
 
     /// Whether requests written on a refusal name the digest.

@@ -283,7 +283,7 @@ fn unique_ids_are_unique_and_stay() {
             ids
         };
         let ids = read();
-        assert_eq!(ids.iter().collect::<std::collections::BTreeSet<_>>().len(), 10);
+        assert_eq!(ids.iter().collect::<std::collections::BTreeSet<_>>().len(), 15);
         answers!(child.module.finalize(), CKR_OK);
         assert_eq!(read(), ids);
     });
@@ -305,6 +305,8 @@ fn a_key_without_an_id_in_the_policy_gets_one_from_its_public_key() {
             .find(session, &vec![])
             .expect("objects")
             .into_iter()
+            // The last refusal is a data object, which has none.
+            .filter(|&object| module.attribute(session, object, CKA_CLASS) != Ok(CKO_DATA.to_ne_bytes().to_vec()))
             .map(|object| module.attribute(session, object, CKA_ID).expect("an id"))
             .collect();
         assert_eq!((ids.len(), ids[0].len()), (2, 20));

@@ -17,7 +17,7 @@ fn opened<'c>(child: &'c Child, label: &str) -> (&'c Module, CK_SESSION_HANDLE) 
 }
 
 #[test]
-fn a_slot_holds_a_key_pair_and_its_certificates() {
+fn a_slot_holds_a_key_pair_its_certificates_and_the_last_refusal() {
     gate(here!(), demo, |child| {
         let (module, session) = opened(child, "demo-rsa");
         let classes: Vec<CK_OBJECT_CLASS> = module
@@ -29,7 +29,7 @@ fn a_slot_holds_a_key_pair_and_its_certificates() {
                 CK_OBJECT_CLASS::from_ne_bytes(class.try_into().expect("a CK_ULONG"))
             })
             .collect();
-        assert_eq!(classes, [CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_CERTIFICATE, CKO_CERTIFICATE]);
+        assert_eq!(classes, [CKO_PRIVATE_KEY, CKO_DATA, CKO_PUBLIC_KEY, CKO_CERTIFICATE, CKO_CERTIFICATE]);
     });
 }
 
@@ -38,7 +38,7 @@ fn a_search_gives_its_handles_in_the_pieces_that_are_asked_for() {
     gate(here!(), demo, |child| {
         let (module, session) = opened(child, "demo-rsa");
         let all = module.find(session, &vec![]).expect("a search");
-        assert_eq!(all.len(), 4);
+        assert_eq!(all.len(), 5);
         for size in 1..6 {
             answers!(module.find_init(session, &vec![]), CKR_OK);
             let mut seen = Vec::new();
@@ -67,7 +67,7 @@ fn no_room_gives_nothing_and_loses_nothing() {
         let mut one = 0;
         answers!(call!(module, C_FindObjects(session, ptr::null_mut(), 1, &mut count)), CKR_ARGUMENTS_BAD);
         answers!(call!(module, C_FindObjects(session, &mut one, 1, ptr::null_mut())), CKR_ARGUMENTS_BAD);
-        assert_eq!(module.find_next(session, 10).expect("the rest").len(), 4);
+        assert_eq!(module.find_next(session, 10).expect("the rest").len(), 5);
     });
 }
 
@@ -81,9 +81,9 @@ fn searches_are_begun_and_ended_in_order() {
         answers!(module.find_init(session, &vec![]), CKR_OK);
         answers!(module.find_init(session, &vec![]), CKR_OPERATION_ACTIVE);
         answers!(module.find_init(other, &vec![]), CKR_OK, "each session searches for itself");
-        assert_eq!(module.find_next(session, 9).expect("objects").len(), 4);
+        assert_eq!(module.find_next(session, 9).expect("objects").len(), 5);
         answers!(call!(module, C_FindObjectsFinal(session)), CKR_OK);
-        assert_eq!(module.find_next(other, 9).expect("objects").len(), 4);
+        assert_eq!(module.find_next(other, 9).expect("objects").len(), 5);
         answers!(module.find_next(session, 1), CKR_OPERATION_NOT_INITIALIZED);
     });
 }
@@ -262,7 +262,7 @@ fn templates_and_values_of_impossible_size_are_refused_and_begin_no_search() {
         let many: Template = (0..10_000).map(|_| flag(CKA_TOKEN, true)).collect();
         answers!(module.find_init(session, &many), CKR_ARGUMENTS_BAD);
         let fits: Template = (0..100).map(|_| flag(CKA_TOKEN, true)).collect();
-        assert_eq!(module.find(session, &fits).expect("a search").len(), 4);
+        assert_eq!(module.find(session, &fits).expect("a search").len(), 5);
         answers!(module.find_init(session, &vec![(CKA_LABEL, vec![0; 2 << 20])]), CKR_ATTRIBUTE_VALUE_INVALID);
         for length in [CK_ULONG::MAX, CK_ULONG::MAX / 2 + 1, CK_ULONG::MAX - 7] {
             let mut one =
@@ -275,7 +275,7 @@ fn templates_and_values_of_impossible_size_are_refused_and_begin_no_search() {
         answers!(call!(module, C_FindObjectsInit(session, ptr::null_mut(), 1)), CKR_ARGUMENTS_BAD);
         answers!(module.find_next(session, 1), CKR_OPERATION_NOT_INITIALIZED);
         answers!(call!(module, C_FindObjectsInit(session, ptr::null_mut(), 0)), CKR_OK, "no template finds all");
-        assert_eq!(module.find_next(session, 9).expect("objects").len(), 4);
+        assert_eq!(module.find_next(session, 9).expect("objects").len(), 5);
     });
 }
 
@@ -304,7 +304,7 @@ fn handles_are_of_their_slot_only() {
         answers!(module.initialize(), CKR_OK);
         let objects = |slot| module.find(module.open(slot).expect("a session"), &vec![]).expect("a search");
         let all: Vec<BTreeSet<_>> = [1, 2, 3].map(|slot| objects(slot).into_iter().collect()).into();
-        assert_eq!(all.iter().flatten().collect::<BTreeSet<_>>().len(), 12, "no handle stands for two objects");
+        assert_eq!(all.iter().flatten().collect::<BTreeSet<_>>().len(), 15, "no handle stands for two objects");
         let session = module.open(1).expect("a session");
         for handle in all[1].iter().chain(&all[2]) {
             answers!(module.attribute(session, *handle, CKA_LABEL), CKR_OBJECT_HANDLE_INVALID);

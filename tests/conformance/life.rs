@@ -237,7 +237,7 @@ fn the_code_stays_mapped_when_the_library_is_closed() {
     });
 }
 
-fn in_fork(body: impl FnOnce()) {
+pub fn in_fork(body: impl FnOnce()) {
     // SAFETY: the child runs on the one thread that called fork, and ends with _exit.
     in_child_of(|| unsafe { libc::fork() }, body);
 }

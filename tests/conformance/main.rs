@@ -13,6 +13,8 @@ mod change;
 mod digests;
 mod environment;
 mod find;
+mod last_refusal;
+mod ledger;
 mod life;
 mod login;
 mod operation;

@@ -119,6 +119,10 @@ impl Counts for Unused {
     fn used(&self, _: &GrantId) -> u64 {
         0
     }
+
+    fn spent_last_hour(&self, _: &str, _: Timestamp) -> u64 {
+        0
+    }
 }
 
 fn decision(policy: &Policy, grants: Vec<Grant>, moment: Timestamp) -> Decision {

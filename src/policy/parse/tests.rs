@@ -177,6 +177,16 @@ fn words_names_and_numbers_outside_their_range_are_refused() {
         );
     }
     refused(
+        |document| document["signers"]["direct"]["rate"] = json!({ "per_hour": 0 }),
+        "/signers/direct/rate/per_hour",
+        "a count is",
+    );
+    refused(
+        |document| document["signers"]["direct"]["rate"] = json!({ "per_minute": 1 }),
+        "/signers/direct/rate/per_minute",
+        "unknown member",
+    );
+    refused(
         |document| document["signers"]["approved"]["approval_policy"]["max_window"] = json!("8 hours"),
         "/signers/approved/approval_policy/max_window",
         "write `8h`",

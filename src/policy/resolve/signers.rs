@@ -8,6 +8,7 @@ use crate::policy::{
     grant::MAX_COUNT,
     index::{self, ApprovalPolicy, Approver, ReproducibleBuilds, Step},
     model::{self, PrincipalKind, ScopeField},
+    rate::Rate,
     value::{Name, Object, nearest},
 };
 use once_cell::sync::OnceCell;
@@ -59,6 +60,13 @@ impl Context<'_> {
             }
         }
         let (users, groups) = self.members(name, signer.members, misfits);
+        let rate = signer.rate.map(|Object(rule)| {
+            if !(1..=MAX_COUNT).contains(&rule.per_hour) {
+                let hint = "leave `rate` out for no limit; `status` switches a signer off".to_owned();
+                misfits.add(&["signers", name, "rate", "per_hour"], format!("a count is 1 to {MAX_COUNT}"), Some(hint));
+            }
+            Rate { per_hour: rule.per_hour }
+        });
         let approval_policy = signer.approval_policy.map(|Object(rules)| self.approval_policy(name, rules, misfits));
         index::Signer {
             keypair: keypair.unwrap_or(u32::MAX),
@@ -71,6 +79,7 @@ impl Context<'_> {
             scope_digest: signer.scope_digest,
             observe_only: signer.observe_only,
             certificate_revoked: signer.certificate_revoked,
+            rate,
             material: OnceCell::new(),
         }
     }

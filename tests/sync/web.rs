@@ -69,7 +69,7 @@ fn a_new_bundle_takes_the_place_of_the_old_one_for_everybody_to_read() {
     );
     let mut state = entries(&scene.machine.path("state"));
     state.retain(|name| !name.starts_with("ledger."));
-    assert_eq!(state, ["sync.json", "sync.lock", "trusted.json"]);
+    assert_eq!(state, ["journal", "sync.json", "sync.lock", "trusted.json"]);
 }
 
 #[test]

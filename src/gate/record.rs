@@ -18,7 +18,8 @@ use std::{cell::RefCell, sync::atomic::Ordering};
 #[derive(Clone, Copy)]
 pub(super) struct Asked<'a> {
     pub slot: &'a Slot,
-    pub mechanism: Mechanism,
+    /// None at C_Login.
+    pub mechanism: Option<Mechanism>,
     /// What is to be signed; none at C_SignInit.
     pub prepared: Option<&'a Prepared>,
     /// The policy that decides; none where there is none.
@@ -32,7 +33,12 @@ pub(super) struct Asked<'a> {
 impl<'a> Asked<'a> {
     /// Before there is a policy to ask.
     pub fn of(slot: &'a Slot, mechanism: Mechanism, prepared: Option<&'a Prepared>, now: Timestamp) -> Asked<'a> {
-        Asked { slot, mechanism, prepared, loaded: None, signer: None, principal: None, now }
+        Asked { mechanism: Some(mechanism), prepared, ..Asked::login(slot, now) }
+    }
+
+    /// At C_Login.
+    pub fn login(slot: &'a Slot, now: Timestamp) -> Asked<'a> {
+        Asked { slot, mechanism: None, prepared: None, loaded: None, signer: None, principal: None, now }
     }
 
     /// The signer's key and certificates.
@@ -88,7 +94,7 @@ impl Gate {
             certificate_serial: material
                 .and_then(|material| material.certificates.first())
                 .map(|leaf| leaf.serial_number()),
-            mechanism: Some(asked.mechanism),
+            mechanism: asked.mechanism,
             digest: asked.prepared.map(|prepared| (prepared.hash, &*prepared.digest)),
             principal,
             calling: Calling {
@@ -135,13 +141,17 @@ impl Gate {
     /// Says and records a refusal, and gives the error that the caller gets.
     pub(super) fn refuse(&self, asked: &Asked<'_>, denial: &Denial) -> Error {
         let late = asked.prepared.is_some();
+        self.refuse_as(asked, denial, Error::Denied { class: denial.reason.class(), late })
+    }
+
+    /// The same where the caller gets an error of the function that was called.
+    pub(super) fn refuse_as(&self, asked: &Asked<'_>, denial: &Denial, error: Error) -> Error {
         let decision = self.decision_id(asked.now);
         let by = match (asked.loaded, asked.principal) {
             (Some(loaded), Some(principal)) => loaded.policy.principal_name(principal.id),
             _ => self.caller().os_user.as_deref().unwrap_or("unknown"),
         };
         self.voice.refused(denial, (&asked.slot.signer, by), asked.loaded, decision, asked.now);
-        let error = Error::Denied { class: denial.reason.class(), late };
         self.with_facts(asked, decision, |facts| {
             let refusal = ledger::Refusal {
                 facts,

@@ -260,13 +260,13 @@ impl Gate {
 
     /// The one question to the policy.
     fn decide(&self, asked: &Asked<'_>) -> Decision {
-        let Some(loaded) = asked.loaded else {
+        let (Some(loaded), Some(mechanism)) = (asked.loaded, asked.mechanism) else {
             return Decision::Deny(Denial::new(Reason::NoPolicy, "there is no usable policy"));
         };
         let attempt = Attempt {
             principal: asked.principal,
             signer: &asked.slot.signer,
-            mechanism: asked.mechanism,
+            mechanism,
             digest: asked.prepared.map(|prepared| Digest { hash: prepared.hash, value: &prepared.digest }),
             caller: match loaded.grants.needs_application_sha256(&asked.slot.signer) {
                 true => self.hashed_caller(),
@@ -311,10 +311,9 @@ impl Gate {
         };
         let asked = Asked::of(slot, mechanism, None, Timestamp::now());
         match self.policy.known(asked.now) {
-            Ok(loaded) => self.refuse(&self.asked(asked, &loaded), &denial),
-            Err(_) => self.refuse(&asked, &denial),
-        };
-        error
+            Ok(loaded) => self.refuse_as(&self.asked(asked, &loaded), &denial, error),
+            Err(_) => self.refuse_as(&asked, &denial, error),
+        }
     }
 }
 

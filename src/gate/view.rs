@@ -181,8 +181,13 @@ impl Gate {
         }
         let name = policy.principal_name(identified.id);
         let denial = Denial::new(Reason::NotMember, format_args!("`{name}` has no role on this signer"));
-        self.voice.refused(&denial, (&slot.signer, name), Some(loaded), self.decision_id(now), now);
-        Err(Error::PinIncorrect)
+        let asked = Asked {
+            loaded: Some(loaded),
+            signer: Some(signer),
+            principal: Some(identified),
+            ..Asked::login(slot, now)
+        };
+        Err(self.refuse_as(&asked, &denial, Error::PinIncorrect))
     }
 
     /// C_Login as CKU_CONTEXT_SPECIFIC: the gate logs in to the HSM itself, so there is nothing to do.

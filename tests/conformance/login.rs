@@ -234,6 +234,12 @@ fn a_good_token_of_somebody_without_a_role_is_a_wrong_pin_with_a_line() {
     let seen = gate(here!(), known, |child| {
         let (module, session) = opened(child, "p256");
         answers!(module.login(session, OTHER_TOKEN), CKR_PIN_INCORRECT);
+        let refusal = &child.folder.records()[0];
+        assert_eq!((refusal["kind"].as_str(), refusal["principal"].as_str()), (Some("refusal"), Some("other")));
+        assert_eq!(
+            (refusal["reason"].as_str(), refusal["code"].as_str()),
+            (Some("SG-NOT-A-MEMBER"), Some("0x000000a0"))
+        );
         let key = module.private_key(session);
         answers!(module.sign_once(session, &ecdsa(), key, &[7; 32]), CKR_OK, "the failed login took nothing away");
     });

@@ -58,7 +58,10 @@ fn text(decision: DecisionId, first: &Record, records: &[Record]) -> String {
     let who = first.principal.clone().unwrap_or_else(|| "nobody".to_owned());
     let what = match first.kind {
         Kind::Act => format!("{} {}", or_unknown(&first.action), or_unknown(&first.object)),
-        _ => format!("sign as {} with {}", or_unknown(&first.signer), or_unknown(&first.mechanism)),
+        _ => match &first.mechanism {
+            Some(mechanism) => format!("sign as {} with {mechanism}", or_unknown(&first.signer)),
+            None => format!("log in to {}", or_unknown(&first.signer)),
+        },
     };
     let mut text = format!("{}: {who} asked to {what}\n", answer(first));
     let mut line = |name: &str, value: Option<String>| {

@@ -108,6 +108,8 @@ struct Chain<'a> {
     tree: Tree,
     replay: Replay,
     records: u64,
+    /// Room for a record's line.
+    encoded: Vec<u8>,
     /// What was wrong with journals, and no administrator has accepted since.
     faults: Vec<Problem>,
     torn: u64,
@@ -129,6 +131,7 @@ impl<'a> Chain<'a> {
             tree: Tree::default(),
             replay: Replay::after(0),
             records: 0,
+            encoded: Vec::new(),
             faults: Vec::new(),
             torn: 0,
             problems: Vec::new(),
@@ -216,7 +219,10 @@ impl<'a> Chain<'a> {
         } else if record.previous != self.previous {
             self.problem(Some(sequence), "it does not name the hash of the record before it".to_owned());
         }
-        if record.line().as_deref() != Ok(line) {
+        let mut encoded = std::mem::take(&mut self.encoded);
+        let is_canonical = record.write_line(&mut encoded).is_ok() && encoded == line.as_bytes();
+        self.encoded = encoded;
+        if !is_canonical {
             self.problem(Some(sequence), "its line is not in the canonical form".to_owned());
         }
         let expected = match record.kind {

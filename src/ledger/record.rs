@@ -372,8 +372,17 @@ impl Record {
     /// Never for a record of this program; the text says what can not be written as JSON.
     pub fn line(&self) -> Result<String, String> {
         let mut line = Vec::with_capacity(1024);
-        serde_json::to_writer(&mut line, self).map_err(|error| error.to_string())?;
+        self.write_line(&mut line)?;
         String::from_utf8(line).map_err(|error| error.to_string())
+    }
+
+    /// The same into a buffer that is used again and again.
+    ///
+    /// # Errors
+    /// As [`Record::line`].
+    pub fn write_line(&self, line: &mut Vec<u8>) -> Result<(), String> {
+        line.clear();
+        serde_json::to_writer(line, self).map_err(|error| error.to_string())
     }
 
     /// Reads a line.

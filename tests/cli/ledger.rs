@@ -133,7 +133,8 @@ fn an_absent_an_emptied_and_another_ledger_refuse_until_an_administrator_has_app
         };
         ledger::create(&settings, Timestamp::now()).unwrap();
     };
-    let cases: [(&dyn Fn(&Workshop), &str); 3] = [(&remove, "absent"), (&empty, "holds none"), (&other, "`other`")];
+    type Harm<'h> = &'h dyn Fn(&Workshop);
+    let cases: [(Harm<'_>, &str); 3] = [(&remove, "absent"), (&empty, "holds none"), (&other, "`other`")];
     for (harm, words) in cases {
         let workshop = workshop();
         harm(&workshop);

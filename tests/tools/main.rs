@@ -11,5 +11,6 @@ mod gnutls;
 mod java;
 mod openssl;
 mod osslsigncode;
+mod p11_kit;
 mod pkcs11_tool;
 mod tool;

@@ -18,6 +18,7 @@ pub enum Need {
     Osslsigncode,
     OpensslEngine,
     Gnutls,
+    P11Kit,
     Ssh,
 }
 
@@ -30,6 +31,7 @@ impl Need {
             Need::Osslsigncode => "osslsigncode",
             Need::OpensslEngine => "openssl-engine",
             Need::Gnutls => "gnutls",
+            Need::P11Kit => "p11-kit",
             Need::Ssh => "ssh",
         }
     }
@@ -42,6 +44,7 @@ impl Need {
             Need::Osslsigncode => on_path("osslsigncode") && engine(),
             Need::OpensslEngine => on_path("openssl") && engine(),
             Need::Gnutls => on_path("p11tool") && on_path("certtool"),
+            Need::P11Kit => on_path("p11-kit") && p11_kit_client().is_some(),
             Need::Ssh => on_path("ssh-keygen"),
         }
     }
@@ -66,6 +69,14 @@ pub fn installed(test: &str, needs: &[Need]) -> bool {
 
 fn on_path(program: &str) -> bool {
     env::split_paths(&env::var_os("PATH").unwrap_or_default()).any(|folder| folder.join(program).is_file())
+}
+
+/// The module that leads to p11-kit's server.
+pub fn p11_kit_client() -> Option<PathBuf> {
+    let mut places = vec![PathBuf::from("/usr/lib/pkcs11"), PathBuf::from("/usr/lib64/pkcs11")];
+    let multiarch = Path::new("/usr/lib").read_dir().into_iter().flatten().flatten();
+    places.extend(multiarch.map(|entry| entry.path().join("pkcs11")));
+    places.into_iter().map(|folder| folder.join("p11-kit-client.so")).find(|module| module.exists())
 }
 
 fn engine() -> bool {

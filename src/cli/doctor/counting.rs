@@ -6,6 +6,7 @@ use super::finding::{Finding, mended};
 use crate::cli::situation;
 use nix::unistd::{Gid, Group, Uid, User};
 use signgate_pkcs11::{
+    audit::log::Log,
     config::{Config, Durability, Mode, Verify},
     ledger::{self, Ledger, LedgerError, Settings, SqliteLedger},
 };
@@ -33,9 +34,25 @@ pub fn ledger(config: &Config) -> Vec<Finding> {
             let shown = folder.display();
             let seen =
                 format!("`{store_id}` in `{shown}` is the configured one, on a local disk, writable for this account");
-            vec![Finding::ok(check, seen), modes(config, folder)]
+            let journals = Settings::from_config(config).map(|settings| journals(&settings));
+            [Finding::ok(check, seen), modes(config, folder)].into_iter().chain(journals).collect()
         }
         Err(error) => vec![Finding::fail(check, format!("{}: {error}", error.code())).fix(fix(config, &error))],
+    }
+}
+
+/// Brings the journals of all processes into the chain, and says what does not go in.
+fn journals(settings: &Settings) -> Finding {
+    let check = "journals";
+    let unfolded = match Log::open(settings) {
+        Ok(log) => log.unfolded().map(|error| (error.to_string(), error.next())),
+        Err(error) => Some((error.to_string(), error.next())),
+    };
+    match unfolded {
+        None => Finding::ok(check, "every record is in the ledger's chain"),
+        Some((error, next)) => {
+            Finding::warn(check, format!("the newest records are not in the ledger's chain: {error}")).fix(next)
+        }
     }
 }
 

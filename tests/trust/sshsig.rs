@@ -2,7 +2,10 @@
 //! none is believed that `ssh-keygen -Y verify` refuses. Where this side alone refuses, the reason is one of a short
 //! list. `SIGNGATE_MUTATIONS` sets how many changed signatures are tried.
 
-use crate::{approver::armor, oracle::lacks};
+use crate::{
+    approver::armor,
+    oracle::{lacks, mutations},
+};
 use proptest::{
     prelude::*,
     strategy::ValueTree,

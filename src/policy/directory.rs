@@ -2,27 +2,28 @@
 //! Numbers are positions in the document, and mean nothing outside one loaded policy.
 
 use super::value::{Name, Object};
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
 use serde::{
     Deserialize, Deserializer,
     de::{Error, MapAccess, Visitor},
 };
-use std::{fmt, marker::PhantomData};
+use std::{fmt, hash::BuildHasher, marker::PhantomData};
 
 /// A JSON object whose member names are chosen by the author.
-#[derive(Debug)]
 pub(super) struct Directory<T> {
-    numbers: HashMap<Name, u32>,
+    hasher: DefaultHashBuilder,
+    /// Positions in `entries`, by the hash of the name there.
+    numbers: HashTable<u32>,
     entries: Vec<(Name, T)>,
 }
 
 impl<T> Directory<T> {
     pub fn number(&self, name: &str) -> Option<u32> {
-        self.numbers.get(name).copied()
+        self.numbers.find(self.hasher.hash_one(name), |number| is_named(&self.entries, *number, name)).copied()
     }
 
     pub fn get(&self, number: u32) -> Option<&(Name, T)> {
-        usize::try_from(number).ok().and_then(|position| self.entries.get(position))
+        at(&self.entries, number)
     }
 
     pub fn get_mut(&mut self, number: u32) -> Option<&mut T> {
@@ -48,20 +49,41 @@ impl<T> Directory<T> {
             let entry = change(number, &name, entry);
             (name, entry)
         });
-        Directory { entries: entries.collect(), numbers: self.numbers }
+        Directory { entries: entries.collect(), numbers: self.numbers, hasher: self.hasher }
     }
 
-    fn insert(&mut self, name: Name, entry: T) -> bool {
-        let Ok(number) = u32::try_from(self.entries.len()) else { return false };
-        let is_new = self.numbers.insert(name.clone(), number).is_none();
-        self.entries.push((name, entry));
-        is_new
+    /// Gives a name the next number; false if it has one already.
+    fn enter(&mut self, name: &str) -> bool {
+        let Directory { hasher, numbers, entries } = self;
+        let Ok(next) = u32::try_from(entries.len()) else { return false };
+        let again = |number: &u32| at(entries, *number).map_or(0, |(known, _)| hasher.hash_one::<&str>(known));
+        match numbers.entry(hasher.hash_one(name), |number| is_named(entries, *number, name), again) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(place) => {
+                place.insert(next);
+                true
+            }
+        }
     }
+}
+
+fn at<T>(entries: &[(Name, T)], number: u32) -> Option<&(Name, T)> {
+    usize::try_from(number).ok().and_then(|position| entries.get(position))
+}
+
+fn is_named<T>(entries: &[(Name, T)], number: u32, name: &str) -> bool {
+    at(entries, number).is_some_and(|(known, _)| **known == *name)
 }
 
 impl<T> Default for Directory<T> {
     fn default() -> Self {
-        Directory { numbers: HashMap::new(), entries: Vec::new() }
+        Directory { hasher: DefaultHashBuilder::default(), numbers: HashTable::new(), entries: Vec::new() }
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Directory<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.entries.iter().map(|(name, entry)| (name, entry))).finish()
     }
 }
 
@@ -78,11 +100,11 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Directory<T> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Directory<T>, A::Error> {
                 let mut directory = Directory::default();
                 while let Some(name) = map.next_key::<Name>()? {
-                    if directory.numbers.contains_key(&name) {
+                    if !directory.enter(&name) {
                         return Err(A::Error::custom(format!("`{name}` stands here twice; keep one")));
                     }
                     let Object(entry) = map.next_value::<Object<T>>()?;
-                    directory.insert(name, entry);
+                    directory.entries.push((name, entry));
                 }
                 Ok(directory)
             }

@@ -33,6 +33,7 @@ mod resolve;
 mod revoke;
 mod schema;
 mod scope;
+mod short_text;
 mod signer_ref;
 mod value;
 

@@ -7,6 +7,7 @@ use super::{
     access::Role,
     algorithm::{Hash, Mechanism},
     directory::Directory,
+    short_text::ShortText,
     value::{Date, HexBytes, Name, Object, Sha256, Span, present, read_word, words},
 };
 use serde::{
@@ -123,7 +124,7 @@ impl<'de> Deserialize<'de> for ApproverKeyEntry {
 #[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Group {
-    pub members: Vec<String>,
+    pub members: Vec<ShortText>,
 }
 
 /// Rights that are not tied to one signer.
@@ -288,7 +289,7 @@ pub(super) struct ReproducibleBuilds {
 #[derive(Deserialize, Debug)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ApprovalStep {
-    pub approvers: Vec<String>,
+    pub approvers: Vec<ShortText>,
     pub required_approvals: u32,
 }
 

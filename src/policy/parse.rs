@@ -84,16 +84,17 @@ impl Policy {
         let text = std::str::from_utf8(bytes).map_err(|error| {
             PolicyError::one("not UTF-8; save the file as UTF-8", Position::of_byte(bytes, error.valid_up_to()))
         })?;
-        nesting(bytes)?;
-        // Tracking the path costs time, so a document is read a second time when there is a place to report.
+        // Tracking the path costs time, so a document is read a second time when there is a place to report. No value of
+        // the model is nested deeper than `MAX_NESTING`, so what is has been refused here; it only gets its own words.
         let Ok(Object(document)) = serde_json::from_str::<Object<Document>>(text) else {
+            nesting(bytes)?;
             return Err(PolicyError { problems: vec![first_problem(text)] });
         };
         resolve::resolve(document).map_err(|problems| PolicyError { problems: place(bytes, problems) })
     }
 }
 
-/// Refuses deep nesting before any parser meets it.
+/// Deep nesting is said as what it is, wherever in the document it stands. serde_json itself goes 128 deep.
 fn nesting(bytes: &[u8]) -> Result<(), PolicyError> {
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for (offset, byte) in bytes.iter().enumerate() {

@@ -67,7 +67,7 @@ pub(super) fn resolve(document: Document) -> Result<Policy, Vec<Misfit>> {
         }
     }
     let keypairs = keypairs.map(|_, name, keypair| keypair_of(name, keypair, &mut misfits));
-    let mut ids = HashSet::new();
+    let mut ids = hashbrown::HashSet::new();
     let signers = signers.map(|_, name, signer| {
         let context = signers::Context { users: &users, groups: &groups, keypairs: &keypairs };
         context.signer(name, signer, &mut ids, &mut misfits)
@@ -76,8 +76,9 @@ pub(super) fn resolve(document: Document) -> Result<Policy, Vec<Misfit>> {
     if !misfits.0.is_empty() {
         return Err(misfits.0);
     }
-    let mut by_name: Vec<(Name, u32)> = signers.iter().map(|(number, name, _)| (name.clone(), number)).collect();
+    let mut by_name: Vec<(&Name, u32)> = signers.iter().map(|(number, name, _)| (name, number)).collect();
     by_name.sort_unstable();
+    let signers_by_name = by_name.into_iter().map(|(_, number)| number).collect();
     Ok(Policy {
         id,
         standing: Standing::default(),
@@ -85,7 +86,7 @@ pub(super) fn resolve(document: Document) -> Result<Policy, Vec<Misfit>> {
         groups,
         keypairs,
         signers,
-        signers_by_name: by_name.into_iter().map(|(_, number)| number).collect(),
+        signers_by_name,
         os_users: people.os_users,
         credentials: people.credentials,
         key_holders: people.key_holders,

@@ -2,6 +2,7 @@
 //! Each is checked while it is read, so a wrong one is reported where it stands; none is ever guessed.
 //! Read next: `model.rs`, which is built of them.
 
+use super::short_text::ShortText;
 use jiff::Timestamp;
 use serde::{
     Deserialize, Deserializer,
@@ -12,7 +13,6 @@ use std::{
     fmt,
     marker::PhantomData,
     ops::Deref,
-    sync::Arc,
 };
 
 /// Longest name of anything but a signer, in bytes.
@@ -87,7 +87,7 @@ read_as_text!(Name, Date, Span, Sha256, HexBytes);
 
 /// A checked name.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub(super) struct Name(Arc<str>);
+pub(super) struct Name(ShortText);
 
 impl Deref for Name {
     type Target = str;

@@ -11,8 +11,8 @@ use crate::policy::{
     rate::Rate,
     value::{Name, Object, nearest},
 };
+use hashbrown::HashSet;
 use once_cell::sync::OnceCell;
-use std::collections::{BTreeMap, HashSet};
 
 /// Longest name of a signer: it is a token label (CK_TOKEN_INFO.label, PKCS#11 3.1 section 3.2).
 const MAX_SIGNER_NAME: usize = 32;
@@ -90,7 +90,7 @@ impl Context<'_> {
         members: Vec<Object<model::Member>>,
         misfits: &mut Misfits,
     ) -> (ByNumber, ByNumber) {
-        let (mut users, mut groups) = (BTreeMap::new(), BTreeMap::new());
+        let (mut users, mut groups) = (Vec::with_capacity(members.len()), Vec::new());
         for (position, Object(member)) in members.into_iter().enumerate() {
             let roles = Roles::of(member.role);
             let (word, found) = match (&member.user, &member.service_user, &member.group) {
@@ -103,8 +103,8 @@ impl Context<'_> {
                 }
             };
             match found {
-                Ok(Found::User(number)) => add_role(&mut users, number, roles),
-                Ok(Found::Group(number)) => add_role(&mut groups, number, roles),
+                Ok(Found::User(number)) => users.push((number, roles)),
+                Ok(Found::Group(number)) => groups.push((number, roles)),
                 Err((message, hint)) => {
                     let position = position.to_string();
                     let path: Vec<&str> =
@@ -113,7 +113,7 @@ impl Context<'_> {
                 }
             }
         }
-        (users.into_iter().collect(), groups.into_iter().collect())
+        (by_number(users), by_number(groups))
     }
 
     fn user(&self, name: &str) -> Result<Found, Missing> {
@@ -136,28 +136,29 @@ impl Context<'_> {
     }
 
     fn approval_policy(&self, signer: &Name, rules: model::ApprovalRules, misfits: &mut Misfits) -> ApprovalPolicy {
-        let path = ["signers", &**signer, "approval_policy"];
+        // Places are made only where there is something to say: a large policy has a hundred thousand of these.
         if rules.max_signings.is_some_and(|most| !(1..=MAX_COUNT).contains(&most)) {
-            misfits.add(&[&path[..], &["max_signings"]].concat(), format!("a count is 1 to {MAX_COUNT}"), None);
+            misfits.add(&rules_of(signer, &["max_signings"]), format!("a count is 1 to {MAX_COUNT}"), None);
         }
         let mut steps = Vec::with_capacity(rules.steps.len());
         for (position, Object(step)) in rules.steps.into_iter().enumerate() {
-            let position = position.to_string();
-            let path = [&path[..], &["steps", &position]].concat();
+            let mut add = |below: &[&str], message: &str, hint| {
+                let position = position.to_string();
+                let below = [&["steps", position.as_str()], below].concat();
+                misfits.add(&rules_of(signer, &below), message, hint);
+            };
             if step.required_approvals == 0 {
                 let hint = "ask for at least one approval, or leave the step out".to_owned();
-                misfits.add(&[&path[..], &["required_approvals"]].concat(), "a step that asks for nobody", Some(hint));
+                add(&["required_approvals"], "a step that asks for nobody", Some(hint));
             }
             if step.approvers.is_empty() {
-                misfits.add(&[&path[..], &["approvers"]].concat(), "a step without approvers", None);
+                add(&["approvers"], "a step without approvers", None);
             }
             let mut approvers = Vec::with_capacity(step.approvers.len());
             for (number, text) in step.approvers.iter().enumerate() {
                 match self.approver(text) {
                     Ok(approver) => approvers.push(approver),
-                    Err((message, hint)) => {
-                        misfits.add(&[&path[..], &["approvers", &number.to_string()]].concat(), message, hint);
-                    }
+                    Err((message, hint)) => add(&["approvers", &number.to_string()], &message, hint),
                 }
             }
             steps.push(Step { approvers: approvers.into(), required_approvals: step.required_approvals });
@@ -225,7 +226,20 @@ impl Context<'_> {
 
 type ByNumber = Box<[(u32, Roles)]>;
 
-fn add_role(members: &mut BTreeMap<u32, Roles>, number: u32, roles: Roles) {
-    let entry = members.entry(number).or_default();
-    *entry = entry.union(roles);
+/// A place in a signer's approval policy.
+fn rules_of<'p>(signer: &'p Name, below: &[&'p str]) -> Vec<&'p str> {
+    [&["signers", &**signer, "approval_policy"], below].concat()
+}
+
+/// In ascending order, each once, with all the roles that it has.
+fn by_number(mut members: Vec<(u32, Roles)>) -> ByNumber {
+    members.sort_unstable_by_key(|(number, _)| *number);
+    members.dedup_by(|(number, roles), (kept, all)| {
+        let is_same = number == kept;
+        if is_same {
+            *all = all.union(*roles);
+        }
+        is_same
+    });
+    members.into()
 }

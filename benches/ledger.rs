@@ -4,6 +4,11 @@
 #[path = "../tests/ledger_sample/mod.rs"]
 mod ledger_sample;
 
+use aws_lc_rs::{
+    rand::SystemRandom,
+    rsa::KeySize,
+    signature::{RSA_PKCS1_SHA256, RsaKeyPair},
+};
 use ledger_sample::{grant, intent, noon, uses};
 use signgate_pkcs11::{
     audit::{
@@ -17,6 +22,7 @@ use std::{
     hint::black_box,
     io::{Seek, SeekFrom, Write},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -40,6 +46,7 @@ fn main() {
     one_uncounted_signature(&settings);
     opening(&settings);
     threads(&settings);
+    eight_threads_that_sign(&settings);
     long_log(&settings);
 }
 
@@ -178,6 +185,50 @@ fn threads(settings: &Settings) {
             (each * count) as f64 / start.elapsed().as_secs_f64()
         );
     }
+}
+
+/// RSA-2048 in eight threads of one process, by turns without and with the ledger: what is left of the direct rate.
+fn eight_threads_that_sign(settings: &Settings) {
+    let key = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+    let ledger = SqliteLedger::new(settings.clone());
+    let sign = || {
+        let mut signature = vec![0; key.public_modulus_len()];
+        key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), b"what is signed", &mut signature).unwrap();
+        signature
+    };
+    let recorded = || {
+        let reservation = ledger.reserve(&intent(noon(), Some(uses(3, u64::MAX)))).unwrap();
+        let signature = sign();
+        let outcome = Outcome::Released { signature: &signature, latency: Duration::ZERO };
+        ledger.settle(reservation, &outcome).unwrap();
+        signature
+    };
+    let rate = |one: &(dyn Fn() -> Vec<u8> + Sync)| {
+        let start = Instant::now();
+        let count = AtomicU64::new(0);
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    while start.elapsed() < Duration::from_secs(1) {
+                        black_box(one());
+                        count.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        count.into_inner() as f64 / start.elapsed().as_secs_f64()
+    };
+    let mut ratios: Vec<(f64, f64, f64)> = (0..5)
+        .map(|_| {
+            let (direct, with) = (rate(&sign), rate(&recorded));
+            (with / direct, direct, with)
+        })
+        .collect();
+    ratios.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let (ratio, direct, with) = ratios[2];
+    println!(
+        "8 threads, RSA-2048: {direct:>7.0} signatures a second, {with:.0} with the ledger: {ratio:.2}  (goal: >= 0.8)"
+    );
 }
 
 fn percentile(times: &[Duration], percent: usize) -> Duration {

@@ -378,6 +378,26 @@ fn a_writer_whose_journal_is_taken_away_begins_another() {
 }
 
 #[test]
+fn a_writer_whose_ledger_is_taken_away_or_replaced_stops() {
+    for replaced in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = made(folder.path());
+        let ledger = SqliteLedger::new(settings.clone());
+        sign(&ledger);
+        for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
+            let _ = fs::rename(settings.folder.join(name), folder.path().join(name));
+        }
+        if replaced {
+            create(&Settings { store_id: Some("other".to_owned()), ..settings.clone() }, noon()).unwrap();
+        }
+        // It looks once a second.
+        thread::sleep(Duration::from_millis(1100));
+        let error = ledger.reserve(&intent(noon(), None)).unwrap_err();
+        assert_eq!(error.code(), "SG-WRONG-LEDGER", "{error}");
+    }
+}
+
+#[test]
 fn a_clock_turned_back_is_refused_here_as_well() {
     let folder = tempfile::tempdir().unwrap();
     let settings = made(folder.path());

@@ -224,6 +224,19 @@ fn a_signature_is_recorded_before_and_after_the_token_makes_it() {
 }
 
 #[test]
+fn without_a_ledger_no_mode_signs_and_the_token_is_not_asked() {
+    for mode in [Mode::Advisory, Mode::Enforced] {
+        let mut stage = Stage::new(Verify::Always);
+        stage.gate.mode = mode;
+        stage.gate.ledger = ledger::of_config(&stage.config);
+        let (session, key) = stage.log_in();
+        let denied = Error::Denied { class: Reason::NoLedger.class(), late: true };
+        assert_eq!(stage.sign(session, key), Err(denied));
+        assert_eq!(stage.asked(), 0);
+    }
+}
+
+#[test]
 fn length_queries_and_small_buffers_decide_record_and_ask_nothing() {
     let stage = Stage::new(Verify::Always);
     let (session, key) = stage.log_in();

@@ -179,7 +179,7 @@ impl Store {
         folder::create_inner(&place, mode)?;
         folder::check_closed(&place, mode)?;
         let (_, file_mode) = folder::modes(mode);
-        let journal = Journal::begin(self.folder(), file_mode, trusted)?;
+        let journal = Journal::begin(self.folder(), file_mode, self.database(), trusted)?;
         let row = JournalRow::new(journal.name());
         self.set_waiting(false)?;
         self.transact(|_, tables| tables.set_journal(&row))?;

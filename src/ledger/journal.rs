@@ -26,7 +26,7 @@ use std::{
 /// Folder of the journals in the state folder.
 pub(crate) const FOLDER: &str = "journal";
 
-/// How often the writer looks whether its file still lies where it was made, in microseconds of the monotonic clock: a
+/// How often the writer looks whether its file and the ledger's still lie where they were, in microseconds of the monotonic clock: a
 /// look costs as much as a record, and folding notices a journal that is gone in any case.
 const LOOK_EVERY_US: u64 = 1_000_000;
 
@@ -35,6 +35,8 @@ pub(crate) struct Journal {
     name: String,
     path: PathBuf,
     identity: (u64, u64),
+    /// The ledger that it belongs to: one that is removed or replaced ends its journals.
+    database: (PathBuf, (u64, u64)),
     owner: u32,
     /// Locked as long as it is open; only the owner lets go.
     file: Option<Flock<fs::File>>,
@@ -71,7 +73,12 @@ pub(crate) enum JournalError {
 
 impl Journal {
     /// Begins a journal. To be called inside the turnstile, so that nobody folds the file before it is locked.
-    pub(crate) fn begin(state: &Path, file_mode: u32, trusted: Timestamp) -> Result<Journal, LedgerError> {
+    pub(crate) fn begin(
+        state: &Path,
+        file_mode: u32,
+        database: (PathBuf, (u64, u64)),
+        trusted: Timestamp,
+    ) -> Result<Journal, LedgerError> {
         let name = name()?;
         let path = state.join(FOLDER).join(&name);
         let file = folder::create_to_append(&path, file_mode).map_err(|error| folder::failed(&path, &error))?;
@@ -91,6 +98,7 @@ impl Journal {
             name,
             path,
             identity: (metadata.dev(), metadata.ino()),
+            database,
             owner: process::id(),
             file: Some(file),
             writing: Mutex::new(writing),
@@ -121,8 +129,11 @@ impl Journal {
     fn look(&self, writing: &mut Writing, now_us: Option<u64>) -> Result<(), JournalError> {
         let now_us = now_us.unwrap_or(u64::MAX);
         if now_us.saturating_sub(writing.looked_us) >= LOOK_EVERY_US {
-            let here = fs::symlink_metadata(&self.path).map(|metadata| (metadata.dev(), metadata.ino()));
-            writing.is_broken |= here.ok() != Some(self.identity);
+            let lies = |path: &Path, identity: (u64, u64)| {
+                fs::symlink_metadata(path).is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == identity)
+            };
+            let (database, opened) = &self.database;
+            writing.is_broken |= !lies(&self.path, self.identity) || !lies(database, *opened);
             writing.looked_us = now_us;
         }
         if writing.is_broken { Err(JournalError::Ended) } else { Ok(()) }

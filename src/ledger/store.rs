@@ -121,6 +121,11 @@ impl Store {
         &self.folder
     }
 
+    /// The database's path and which file lay there when it was opened.
+    pub(crate) fn database(&self) -> (PathBuf, (u64, u64)) {
+        (self.database.clone(), self.identity)
+    }
+
     /// The tables, for reading.
     pub(crate) fn rows(&self) -> SqliteRows<'_> {
         SqliteRows::new(&self.connection, &self.database)

@@ -207,7 +207,7 @@ pub fn hot(scene: &Scene) {
 
 /// What the gate's look at the policy and the grants costs alone, in nanoseconds: part of `gate` above.
 fn two_stats(scene: &Scene, block: u32, samples: usize) -> Vec<u64> {
-    let looked = ["policy.json", "grants"].map(|name| scene.folder.join(name));
+    let looked = ["policy.bundle", "grants"].map(|name| scene.folder.join(name));
     let sample = || {
         let begun = Instant::now();
         for _ in 0..block {

@@ -21,6 +21,8 @@ pub struct Wanted<'a> {
     /// None: the token asks for no login.
     pub pin: Option<&'a str>,
     pub id: &'a [u8],
+    /// Lists the private keys and reads the CKA_ID of each, as SunPKCS11 and libp11 do; else asks for the CKA_ID.
+    pub lists: bool,
     pub mechanism: ck::CK_MECHANISM_TYPE,
 }
 
@@ -77,17 +79,10 @@ impl Client {
             let code = unsafe { login(session, ck::CKU_USER, pin.as_mut_ptr(), pin.len() as ck::CK_ULONG) };
             assert!(matches!(code, ck::CKR_OK | ck::CKR_USER_ALREADY_LOGGED_IN), "C_Login: {code:#x}");
         }
-        let mut class = ck::CKO_PRIVATE_KEY;
-        let mut id = wanted.id.to_vec();
-        let mut template = [
-            attribute(ck::CKA_CLASS, (&raw mut class).cast(), size_of_val(&class)),
-            attribute(ck::CKA_ID, id.as_mut_ptr().cast(), id.len()),
-        ];
-        call!(list, C_FindObjectsInit(session, template.as_mut_ptr(), template.len() as ck::CK_ULONG));
-        let (mut key, mut found) = (0, 0);
-        call!(list, C_FindObjects(session, &raw mut key, 1, &raw mut found));
-        assert_eq!(found, 1, "the private key");
-        call!(list, C_FindObjectsFinal(session));
+        let key = private_keys(&list, session, (!wanted.lists).then_some(wanted.id))
+            .into_iter()
+            .find(|key| !wanted.lists || id_of(&list, session, *key) == wanted.id)
+            .expect("the private key");
         Client { list, session, key, mechanism: wanted.mechanism }
     }
 
@@ -102,6 +97,39 @@ impl Client {
         let data = data.as_ptr().cast_mut();
         call!(self.list, C_Sign(self.session, data, data_length, signature.as_mut_ptr(), &raw mut length));
     }
+}
+
+/// All private keys, or those with this CKA_ID.
+fn private_keys(
+    list: &ck::CK_FUNCTION_LIST,
+    session: ck::CK_SESSION_HANDLE,
+    id: Option<&[u8]>,
+) -> Vec<ck::CK_OBJECT_HANDLE> {
+    let mut class = ck::CKO_PRIVATE_KEY;
+    let mut template = vec![attribute(ck::CKA_CLASS, (&raw mut class).cast(), size_of_val(&class))];
+    let mut id = id.map(<[u8]>::to_vec);
+    if let Some(id) = &mut id {
+        template.push(attribute(ck::CKA_ID, id.as_mut_ptr().cast(), id.len()));
+    }
+    call!(list, C_FindObjectsInit(session, template.as_mut_ptr(), template.len() as ck::CK_ULONG));
+    let (mut keys, mut some, mut found) = (Vec::new(), [0; 64], 0);
+    loop {
+        call!(list, C_FindObjects(session, some.as_mut_ptr(), some.len() as ck::CK_ULONG, &raw mut found));
+        if found == 0 {
+            break;
+        }
+        keys.extend_from_slice(&some[..found as usize]);
+    }
+    call!(list, C_FindObjectsFinal(session));
+    keys
+}
+
+fn id_of(list: &ck::CK_FUNCTION_LIST, session: ck::CK_SESSION_HANDLE, key: ck::CK_OBJECT_HANDLE) -> Vec<u8> {
+    let mut id = vec![0; 64];
+    let mut wanted = attribute(ck::CKA_ID, id.as_mut_ptr().cast(), id.len());
+    call!(list, C_GetAttributeValue(session, key, &raw mut wanted, 1));
+    id.truncate(wanted.ulValueLen as usize);
+    id
 }
 
 fn attribute(type_: ck::CK_ATTRIBUTE_TYPE, value: *mut c_void, length: usize) -> ck::CK_ATTRIBUTE {

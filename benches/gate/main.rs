@@ -11,7 +11,7 @@ mod measure;
 mod publish;
 mod scene;
 
-use measure::{Durability, LAYERS, Layer};
+use measure::{Durability, LAYERS, LISTS, Layer};
 use scene::{Key, Scene};
 use std::{ffi::OsString, path::Path, process::Command};
 
@@ -50,7 +50,10 @@ fn run(words: &[String]) {
     println!("\n{:<34} {:>8} {:<8} {:>12} {:>12} {:>7}", "cold start", "runs", "layer", "p50 us", "most us", "ratio");
     for (name, pairs) in [("cold, 1 key pair", 1), ("cold, 1000 key pairs", 1000)] {
         if wanted(name) {
-            with_scene(name, Key::SoftHsm { rsa: false }, pairs, Durability::Default, |folder| cold(name, folder));
+            with_scene(name, Key::SoftHsm { rsa: false }, pairs, Durability::Default, |folder| {
+                cold(&format!("{name}, asked for"), folder, &[]);
+                cold(&format!("{name}, listed"), folder, &[(LISTS, "yes")]);
+            });
         }
     }
 }
@@ -80,12 +83,12 @@ fn child(folder: &Path, role: &str, more: &[(&str, &str)]) -> String {
 }
 
 /// Fresh processes, one layer after the other, again and again.
-fn cold(name: &str, folder: &Path) {
+fn cold(name: &str, folder: &Path, more: &[(&str, &str)]) {
     const RUNS: usize = 15;
     let mut times = LAYERS.map(|_| Vec::new());
     for _ in 0..RUNS {
         for (layer, times) in LAYERS.into_iter().zip(&mut times) {
-            let text = child(folder, "cold", &[(Layer::VARIABLE, layer.name())]);
+            let text = child(folder, "cold", &[&[(Layer::VARIABLE, layer.name())], more].concat());
             times.push(text.trim().parse::<u64>().expect("nanoseconds"));
         }
     }

@@ -169,11 +169,6 @@ impl Catalogue {
         self.with_id.get(path).map(String::as_str)
     }
 
-    /// Every string, as the portal names it.
-    pub fn strings(&self) -> impl Iterator<Item = (&Path, &str)> {
-        self.strings.iter().map(|(path, portal)| (path, portal.as_str()))
-    }
-
     /// The known strings that a broad one silently includes.
     pub fn included(&self, grant: &Path) -> Vec<&Path> {
         let mut included: Vec<&Path> =

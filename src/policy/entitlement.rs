@@ -314,11 +314,7 @@ impl<'a> Question<'a> {
         if !policy.duties.operator_may_not_approve {
             return Ok(());
         }
-        let operates = signer.governed_by().iter().any(|model| match model {
-            Model::Signer => signer.roles(person).has(Role::Operator),
-            Model::Account | Model::AccessControl => model.may_sign_some_day(Subject { principal: person, signer }),
-        });
-        if operates {
+        if operates(Subject { principal: person, signer }) {
             let name = policy.principal_name(person);
             return Err(format!("`{name}` is an operator, and operators may not approve"));
         }
@@ -399,6 +395,14 @@ impl<'a> Question<'a> {
         let rank = (open, denial.reason.number(), Reverse(self.held.id));
         Unusable { rank, refused: Refused::new(check, denial) }
     }
+}
+
+/// Whether somebody signs as an operator, by any model that governs the key pair.
+pub(super) fn operates(subject: Subject<'_>) -> bool {
+    subject.signer.governed_by().iter().any(|model| match model {
+        Model::Signer => subject.signer.roles(subject.principal).has(Role::Operator),
+        Model::Account | Model::AccessControl => model.may_sign_some_day(subject),
+    })
 }
 
 /// Who fills which place of the steps so far, each person one place: a matching, so that it never matters in which order

@@ -36,9 +36,12 @@ mod release;
 mod request;
 mod resolve;
 mod revoke;
+mod rights_held;
 mod schema;
 mod scope;
 mod signer_ref;
+mod source_edit;
+mod suspend;
 mod value;
 
 pub use access::Role;
@@ -53,7 +56,7 @@ pub use decision::{
 };
 pub use diff::{Change, Effect, diff};
 pub use entitlement::{GrantLeft, OpenBuilds, OpenStep, Progress};
-pub use explain::{Explanation, Recording, Step, explain};
+pub use explain::{ActExplanation, Explanation, Recording, Step, explain, explain_act};
 pub use grant::{Approval, Grant, GrantId, GrantSet, Kind, Statement, previous_hash};
 pub use index::{ApprovalPolicy, CredentialState, Policy, PrincipalId, Standing};
 pub use lint::{Finding, LintContext, Severity, lint};
@@ -67,9 +70,11 @@ pub use reason::{Reason, ReasonClass};
 pub use release::ReleaseUse;
 pub use request::Terms;
 pub use revoke::revoke_grant;
+pub use rights_held::{CredentialLife, KeypairView, RightsHeld, TeamLife};
 pub use schema::schema;
 pub use scope::{Scope, ScopeDigest};
 pub use signer_ref::SignerRef;
+pub use suspend::set_keypair_status;
 pub use value::{is_name, seconds};
 
 /// No policy document is larger, in bytes.

@@ -226,10 +226,6 @@ impl Permissions {
         Permissions(self.0 | other.0)
     }
 
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
     /// Without what the scope `system` takes.
     pub fn without_cryptographic(self) -> Permissions {
         Permissions::of(self.iter().filter(|one| !one.is_cryptographic()))

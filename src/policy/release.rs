@@ -13,7 +13,7 @@ use super::{
     model::{Category, KeypairStatus, Model, PrincipalKind, ReleaseStatus, ReleaseType},
     permission::Permission,
     reason::Reason,
-    value::Name,
+    value::{Name, one_line},
 };
 use jiff::Timestamp;
 
@@ -70,9 +70,16 @@ pub(super) fn covering<T: Trace + ?Sized>(
         let detail = format_args!("release `{name}` gave its {} signatures and has none left", release.max_signings);
         return Err(refuse(Reason::ReleaseExhausted, detail));
     }
-    let facts =
-        format_args!("release `{name}` until {}, {left} of {} left", release.ends, release.max_signings).to_string();
-    trace.step(Check::Release, Outcome::Passed, &facts);
+    trace.step(
+        Check::Release,
+        Outcome::Passed,
+        &format_args!(
+            "release `{name}` {} until {}, {left} of {} left",
+            one_line(&release.version),
+            release.ends,
+            release.max_signings
+        ),
+    );
     Ok(Some(ReleaseUse {
         name: name.to_string(),
         count: release.count,

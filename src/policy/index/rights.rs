@@ -16,7 +16,8 @@ use jiff::Timestamp;
 #[derive(Debug)]
 pub(in crate::policy) struct CustomRole {
     pub scope: UserScope,
-    /// As listed, void ones included.
+    /// In the order of the document, void ones included.
+    pub listed: Box<[Permission]>,
     pub permissions: Permissions,
     /// As written, void ones included.
     pub texts: Box<[String]>,

@@ -3,6 +3,7 @@
 use super::{Findings, LintContext, Severity};
 use crate::policy::{
     access::Subject,
+    entitlement,
     index::{ApprovalPolicy, Approver, Policy, PrincipalId, Step, User},
     model::{PrincipalKind, ScopeField, UserScope},
     signer_ref::SignerRef,
@@ -132,8 +133,11 @@ fn obstacle(
     if user.scope == UserScope::System {
         return Some(format!("`{name}` has the scope `system`"));
     }
+    let subject = Subject { principal: user.id, signer };
+    if signer.policy().duties.operator_may_not_approve && entitlement::operates(subject) {
+        return Some(format!("`{name}` is an operator, and operators may not approve"));
+    }
     if !matches!(approver, Approver::Holders(_)) {
-        let subject = Subject { principal: user.id, signer };
         if let Err(why) = signer.governed_by().iter().try_for_each(|model| model.may_approve(subject)) {
             return Some(why);
         }

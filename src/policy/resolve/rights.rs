@@ -49,7 +49,8 @@ pub(super) fn roles(
         let grants: Box<[Path]> = grants.into_iter().collect();
         index::CustomRole {
             scope: role.scope,
-            permissions: Permissions::of(role.permissions),
+            permissions: Permissions::of(role.permissions.iter().copied()),
+            listed: role.permissions.into(),
             texts: role.access_control.into(),
             signers: Area::of("signers", &grants),
             releases: Area::of("releases", &grants),

@@ -28,8 +28,7 @@ impl AccessModel for AccountModel {
         if subject.signer.policy().holds(subject.principal, Permission::Sign) {
             return Ok("holds `sign`");
         }
-        let detail = format!("`{}` does not hold the permission `{}`", subject.name(), Permission::Sign);
-        Err(Refused::new(Check::Role, Denial::new(Reason::PermissionMissing, detail)))
+        Err(Refused::new(Check::Role, subject.signer.policy().without(subject.principal, Permission::Sign)))
     }
 
     fn is_assigned(&self, subject: Subject<'_>, now: Option<Timestamp>) -> Result<Ground, Refused> {
@@ -102,6 +101,21 @@ impl Policy {
                 Some(end) => Err(Unassigned::TeamExpired { team: name.to_string(), end }),
                 None => Ok("member of the key pair's team"),
             },
+        }
+    }
+
+    /// Why a permission is not in force: held and void, or not held.
+    #[cold]
+    pub(in crate::policy) fn without(&self, principal: PrincipalId, permission: Permission) -> Denial {
+        let name = self.principal_name(principal);
+        match self.void_permissions(principal).into_iter().find(|(void, _)| *void == permission) {
+            Some((_, why)) => {
+                Denial::new(Reason::PermissionVoid, format_args!("`{permission}` of `{name}` is void: {why}"))
+            }
+            None => {
+                let detail = format_args!("`{name}` does not hold the permission `{permission}`");
+                Denial::new(Reason::PermissionMissing, detail)
+            }
         }
     }
 

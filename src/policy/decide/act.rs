@@ -331,13 +331,7 @@ impl<'a> Question<'a> {
         if permission.is_cryptographic() && self.policy.is_system(self.principal) {
             return Err(self.system_scope());
         }
-        let void = self.policy.void_permissions(self.principal);
-        if let Some((_, why)) = void.into_iter().find(|(void, _)| *void == permission) {
-            let detail = format_args!("`{permission}` of `{}` is void: {why}", self.name);
-            return Err(refuse(Check::Role, Reason::PermissionVoid, detail));
-        }
-        let detail = format_args!("`{}` does not hold the permission `{permission}`", self.name);
-        Err(refuse(Check::Role, Reason::PermissionMissing, detail))
+        Err(Refused::new(Check::Role, self.policy.without(self.principal, permission)))
     }
 
     /// `manage_keypair` widens to the whole account, but never signing.

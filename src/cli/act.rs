@@ -36,25 +36,49 @@ pub fn permitted(
         ActDecision::Permit(_) => (true, detail.to_owned()),
         ActDecision::Deny(denial) => (false, format!("{}: {}", denial.reason, denial.detail)),
     };
-    let record = ledger::Act {
-        decision: DecisionId::generate(now)?,
-        at: now,
-        mode: match config.mode {
-            Mode::Advisory => ledger::Mode::Advisory,
-            Mode::Enforced => ledger::Mode::Enforced,
-        },
-        principal: principal.map(|identified| named(policy, identified)),
-        calling: calling(&caller),
-        action: verb,
-        object: &object.to_string(),
-        permitted,
-        detail: &said,
-    };
-    ledger.act(&record)?;
+    let asked = Asked { policy, config, principal, caller: &caller, now };
+    record(&asked, ledger, (verb, &object.to_string()), permitted, &said)?;
     match decision {
         ActDecision::Permit(_) => Ok(()),
         ActDecision::Deny(denial) => Err(denied(&denial)),
     }
+}
+
+/// Who asks, and by which policy and configuration.
+pub struct Asked<'a> {
+    pub policy: &'a Policy,
+    pub config: &'a Config,
+    pub principal: Option<Identified>,
+    pub caller: &'a Caller,
+    pub now: Timestamp,
+}
+
+/// Writes an act down, permitted or denied.
+///
+/// # Errors
+/// It was not written and must not be done.
+pub fn record(
+    asked: &Asked<'_>,
+    ledger: &dyn Ledger,
+    (verb, object): (&str, &str),
+    permitted: bool,
+    detail: &str,
+) -> Result<(), Failure> {
+    let record = ledger::Act {
+        decision: DecisionId::generate(asked.now)?,
+        at: asked.now,
+        mode: match asked.config.mode {
+            Mode::Advisory => ledger::Mode::Advisory,
+            Mode::Enforced => ledger::Mode::Enforced,
+        },
+        principal: asked.principal.map(|identified| named(asked.policy, identified)),
+        calling: calling(asked.caller),
+        action: verb,
+        object,
+        permitted,
+        detail,
+    };
+    Ok(ledger.act(&record)?)
 }
 
 /// A refusal as a command says it.

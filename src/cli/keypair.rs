@@ -117,6 +117,16 @@ fn list(looking: &Looking, place: &Place) -> Result<Exit, Failure> {
         matches!(decide_act(situation.policy(), &act, &mut NoTrace), ActDecision::Permit(_))
     };
     let keypairs: Vec<KeypairView> = situation.policy().keypairs().filter(may_read).collect();
+    let caller = identity::caller();
+    let asked = act::Asked {
+        policy: situation.policy(),
+        config: &situation.config,
+        principal: Some(principal),
+        caller: &caller,
+        now: Timestamp::now(),
+    };
+    let shown = format!("{} of {} key pairs", keypairs.len(), situation.policy().keypairs().count());
+    act::record(&asked, &*situation.ledger, ("list_keypairs", "account"), true, &shown)?;
     if looking.json {
         ui::print_json(&Value::Array(keypairs.iter().map(as_json).collect()))?;
         return Ok(Exit::Done);

@@ -450,4 +450,6 @@ impl Step {
 }
 
 #[cfg(test)]
+mod duties;
+#[cfg(test)]
 mod tests;

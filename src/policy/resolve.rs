@@ -69,9 +69,8 @@ pub(super) fn resolve(document: Document) -> Result<Policy, Vec<Misfit>> {
     let assigned = rights::Assigned::of(assignments, &users, &groups, &roles, is_service_user, &mut misfits);
     let mut people = People::default();
     let users = users.map(|number, name, user| {
-        let of = membership.of_user(number);
-        let rights = assigned.rights(number, &of, user.scope, &roles);
-        people.enter(number, name, user, of, rights, &administration, &mut misfits)
+        let rights = assigned.rights(number, membership.of_user(number), user.scope, &roles);
+        people.enter(number, name, user, rights, &administration, &mut misfits)
     });
     let mut groups = groups.map(|_, _, _| index::Group { has_credential: false });
     for (_, _, user) in users.iter().filter(|(_, _, user)| user.has_credential) {
@@ -164,7 +163,6 @@ impl People {
         number: u32,
         name: &Name,
         user: model::User,
-        groups: Box<[u32]>,
         rights: rights::Rights,
         administration: &Administration,
         misfits: &mut Misfits,
@@ -187,7 +185,7 @@ impl People {
         }
         let approver_keys = self.approver_keys(number, name, &user, misfits);
         let build_keys = self.build_keys(name, &user, misfits);
-        let (product_admin, product_member) = administration.roles(number, &groups);
+        let (product_admin, product_member) = administration.roles(number, &rights.groups);
         index::User {
             id: PrincipalId::new(number, name),
             kind: user.kind,
@@ -198,7 +196,7 @@ impl People {
             policy_keys: user.policy_keys.into(),
             build_keys,
             disabled: user.disabled,
-            groups,
+            groups: rights.groups,
             product_admin,
             product_member,
             roles: rights.roles,

@@ -137,10 +137,10 @@ fn obstacle(
     if signer.policy().duties.operator_may_not_approve && entitlement::operates(subject) {
         return Some(format!("`{name}` is an operator, and operators may not approve"));
     }
-    if !matches!(approver, Approver::Holders(_)) {
-        if let Err(why) = signer.governed_by().iter().try_for_each(|model| model.may_approve(subject)) {
-            return Some(why);
-        }
+    if !matches!(approver, Approver::Holders(_))
+        && let Err(why) = signer.governed_by().iter().try_for_each(|model| model.may_approve(subject))
+    {
+        return Some(why);
     }
     let has_key = user.approver_keys.iter().any(|key| key.expires().is_none_or(|end| end > context.now));
     (!has_key).then(|| format!("`{name}` has no approver key that counts now"))

@@ -17,7 +17,7 @@ fn problems(change: impl FnOnce(&mut Value)) -> Vec<Problem> {
 }
 
 #[track_caller]
-fn refused(change: impl FnOnce(&mut Value), pointer: &str, words: &str) {
+pub fn refused(change: impl FnOnce(&mut Value), pointer: &str, words: &str) {
     let problems = problems(change);
     let fits = |problem: &Problem| problem.pointer == pointer && problem.to_string().contains(words);
     assert!(problems.iter().any(fits), "{problems:#?}");

@@ -72,6 +72,8 @@ pub(super) struct Assigned {
 
 /// The rights of one user.
 pub(super) struct Rights {
+    /// Every group he is in, ascending.
+    pub groups: Box<[u32]>,
     pub roles: Box<[u32]>,
     pub system_role: bool,
     pub permissions: Permissions,
@@ -116,9 +118,15 @@ impl Assigned {
     }
 
     /// What a user has, by himself and by his groups.
-    pub fn rights(&self, user: u32, groups: &[u32], scope: UserScope, roles: &Directory<index::CustomRole>) -> Rights {
+    pub fn rights(
+        &self,
+        user: u32,
+        groups: Box<[u32]>,
+        scope: UserScope,
+        roles: &Directory<index::CustomRole>,
+    ) -> Rights {
         let mut held: BTreeSet<u32> = self.users.get(&user).cloned().unwrap_or_default();
-        for group in groups {
+        for group in &groups {
             held.extend(self.groups.get(group).into_iter().flatten());
         }
         let has_system_role =
@@ -129,7 +137,7 @@ impl Assigned {
             UserScope::Account => given,
             UserScope::System => given.without_cryptographic(),
         };
-        Rights { roles: held, system_role: has_system_role, permissions: given.with_prerequisites() }
+        Rights { groups, roles: held, system_role: has_system_role, permissions: given.with_prerequisites() }
     }
 }
 

@@ -26,6 +26,10 @@ impl Counts for Nothing {
     fn used(&self, _: &GrantId) -> u64 {
         0
     }
+
+    fn spent_last_hour(&self, _: &str, _: Timestamp) -> u64 {
+        0
+    }
 }
 
 fn main() {

@@ -12,11 +12,19 @@ use signgate_pkcs11::policy::{
 /// The ledger that releases name here.
 pub const STORE: &str = "store-1";
 
-struct Used(u64);
+/// So many signatures under every count, and so many in the last hour.
+struct Used {
+    used: u64,
+    last_hour: u64,
+}
 
 impl Counts for Used {
     fn used(&self, _: &GrantId) -> u64 {
-        self.0
+        self.used
+    }
+
+    fn spent_last_hour(&self, _: &str, _: Timestamp) -> u64 {
+        self.last_hour
     }
 }
 
@@ -69,7 +77,8 @@ pub fn sign(policy: &Policy, asked: &Value, now: Timestamp) -> Option<&'static s
         store_id,
         now: text(asked, "now").map_or(now, |now| now.parse().expect("a moment")),
     };
-    let used = Used(asked.get("used").and_then(Value::as_u64).unwrap_or(0));
+    let number = |member| asked.get(member).and_then(Value::as_u64).unwrap_or(0);
+    let used = Used { used: number("used"), last_hour: number("last_hour") };
     match decide(policy, &attempt, &GrantSet::empty(), &used, &mut NoTrace) {
         Decision::Permit(_) => None,
         Decision::Deny(denial) => Some(denial.reason.code()),

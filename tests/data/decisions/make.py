@@ -281,6 +281,8 @@ def signer():
         sign("another user of the system", "signer", "p", "s", "SG-WRONG-PLACE", yes, add("/signers/s/where", {"os_users": ["q"]}), caller={"os_user": "p"}),
         sign("a wrong place that is only observed", "signer", "p", "s", None, yes, add("/signers/s/observe_only", True), add("/signers/s/where", {"hosts": ["build-1"]})),
         sign("observing never softens a role", "signer", "p", "s", "SG-AUDITOR", member("auditor"), add("/signers/s/observe_only", True)),
+        sign("a rate that is kept", "signer", "p", "s", None, yes, add("/signers/s/rate", {"per_hour": 3}), last_hour=2),
+        sign("a rate that is reached", "signer", "p", "s", "SG-RATE-REACHED", yes, add("/signers/s/rate", {"per_hour": 3}), last_hour=3),
         sign("a day that fits", "signer", "p", "s", None, yes, add("/signers/s/when", {"days": ["mon"]})),
         sign("another day", "signer", "p", "s", "SG-WRONG-TIME", yes, add("/signers/s/when", {"days": ["tue", "sun"]})),
         sign("an hour that fits in its zone", "signer", "p", "s", None, yes, add("/signers/s/when", {"hours": "14:00-15:00", "zone": "Europe/Berlin"})),

@@ -74,7 +74,7 @@ fn the_strings_and_permissions_of_the_access_models_are_all_documented() {
     ] {
         let table: serde_json::Value = serde_json::from_str(&read(&format!("src/policy/data/{file}"))).expect(file);
         for row in table["rows"].as_array().expect("rows") {
-            let cell = format!("| `{}` |", row[member].as_str().expect("a name"));
+            let cell = format!("\n| `{}` |", row[member].as_str().expect("a name"));
             assert_eq!(strings.matches(&cell).count(), 1, "{cell}");
         }
     }

@@ -92,7 +92,7 @@ fn where_strings_govern_an_approver_needs_the_string_besides_his_place_in_the_st
     let policy = |text: &str| {
         with_steps(one_step(&["user:pat"]), &[], |document| {
             document["keypairs"]["ec"]["governed_by"] = json!(["access_control"]);
-            document["roles"] = json!({ "r": { "access_control": ["/code_signing/signers/sign/"] }, "a": { "access_control": [text] } });
+            document["roles"] = json!({ "r": { "access_control": ["/code_signing/signers/sign/", "/code_signing/signers/request/"] }, "a": { "access_control": [text] } });
             document["assignments"] = json!([{ "role": "r", "user": "ci" }, { "role": "a", "user": "pat" }]);
         })
     };

@@ -55,6 +55,15 @@ pub struct Loaded {
     time: Timestamp,
 }
 
+impl Loaded {
+    /// Whether a grant for this signer, or its own `where`, names a program by its hash, which is not computed unasked.
+    #[must_use]
+    pub fn needs_application_sha256(&self, signer: &str) -> bool {
+        self.grants.needs_application_sha256(signer)
+            || self.policy.signer(signer).is_some_and(|signer| signer.needs_application_sha256())
+    }
+}
+
 /// What the signatures around a policy say, for those who look after it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Bundle {

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use signgate_pkcs11::config::Config;
-use signgate_pkcs11::policy::{Check, Policy, SCHEMA_NAME};
+use signgate_pkcs11::policy::{Check, Permission, Policy, SCHEMA_NAME};
 
 /// Two Ed25519 keys in OpenSSH's form: 32 bytes, all of the same value.
 fn approver_key(value: u8) -> String {
@@ -62,4 +62,24 @@ fn the_checks_are_documented_in_their_order() {
         assert!(text.contains(&format!("\n{number}. ")), "check {number} is not in docs/policy.md");
     }
     assert_eq!(Check::Circumstances.number(), 11);
+}
+
+#[test]
+fn the_strings_and_permissions_of_the_access_models_are_all_documented() {
+    let strings = read("docs/access-control-strings.md");
+    for (file, member) in [
+        ("keyfactor-v2-strings.json", "string"),
+        ("code-signing-strings.json", "string"),
+        ("keyfactor-v1-to-v2.json", "pair"),
+    ] {
+        let table: serde_json::Value = serde_json::from_str(&read(&format!("src/policy/data/{file}"))).expect(file);
+        for row in table["rows"].as_array().expect("rows") {
+            let cell = format!("\n| `{}` |", row[member].as_str().expect("a name"));
+            assert_eq!(strings.matches(&cell).count(), 1, "{cell}");
+        }
+    }
+    let models = read("docs/access-models.md");
+    for permission in Permission::ALL {
+        assert!(models.contains(&format!("`{permission}`")), "{permission}");
+    }
 }

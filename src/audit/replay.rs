@@ -32,6 +32,7 @@ struct Open {
     principal: Option<String>,
     grant: Option<GrantId>,
     digest: Option<GrantId>,
+    release: Option<GrantId>,
 }
 
 impl Replay {
@@ -85,18 +86,12 @@ impl Replay {
         expect(record.verdict == Some(Verdict::Permit) && record.id.is_some(), "an intent is a permitted decision")?;
         let grant = grant(record)?;
         let digest = digest(record, grant)?;
+        let release = release(record)?;
         if let Some(id) = grant {
-            let (Some(signings), Some(remaining)) = (record.signings, record.remaining) else {
-                return Err("it does not say how much of its grant is left".to_owned());
-            };
-            let used = signings.checked_sub(remaining).ok_or("more is left of its grant than there was")?;
-            let is_whole = self.known_after == 0;
-            let before = self.grants.get(&id).map(|count| count.used).or(is_whole.then_some(0));
-            expect(
-                before.is_none_or(|before| before.checked_add(1) == Some(used)),
-                "its grant's count does not follow from the records before",
-            )?;
-            self.grants.insert(id, Count { used, signings });
+            self.follow(id, record.signings, record.remaining)?;
+        }
+        if let Some(id) = release {
+            self.follow(id, record.release_signings, record.release_remaining)?;
         }
         if let Some(digest) = digest {
             let count = self.digests.entry(digest).or_default();
@@ -110,8 +105,25 @@ impl Replay {
             principal: record.principal.clone(),
             grant,
             digest,
+            release,
         };
         self.open.insert(record.sequence, open);
+        Ok(())
+    }
+
+    /// One more signature of a grant or release.
+    fn follow(&mut self, id: GrantId, signings: Option<u64>, remaining: Option<u64>) -> Result<(), String> {
+        let (Some(signings), Some(remaining)) = (signings, remaining) else {
+            return Err("it does not say how much of its grant is left".to_owned());
+        };
+        let used = signings.checked_sub(remaining).ok_or("more is left of its grant than there was")?;
+        let is_whole = self.known_after == 0;
+        let before = self.grants.get(&id).map(|count| count.used).or(is_whole.then_some(0));
+        expect(
+            before.is_none_or(|before| before.checked_add(1) == Some(used)),
+            "its grant's count does not follow from the records before",
+        )?;
+        self.grants.insert(id, Count { used, signings });
         Ok(())
     }
 
@@ -132,6 +144,9 @@ impl Replay {
         if let Some(digest) = open.digest.filter(|_| gives_back) {
             let count = self.digests.entry(digest).or_default();
             *count = count.saturating_sub(1);
+        }
+        if let Some(count) = open.release.and_then(|id| self.grants.get_mut(&id)) {
+            count.used = count.used.saturating_sub(u64::from(gives_back));
         }
         if let Some(count) = open.grant.and_then(|id| self.grants.get_mut(&id)) {
             count.used = count.used.saturating_sub(u64::from(gives_back));
@@ -182,6 +197,11 @@ impl Replay {
 fn grant(record: &Record) -> Result<Option<GrantId>, String> {
     let parse = |text: &String| GrantId::from_hex(text).ok_or("its grant is no hash".to_owned());
     record.grant.as_ref().map(parse).transpose()
+}
+
+fn release(record: &Record) -> Result<Option<GrantId>, String> {
+    let parse = |text: &String| GrantId::from_hex(text).ok_or("its release is counted under no hash".to_owned());
+    record.release_count.as_ref().map(parse).transpose()
 }
 
 fn digest(record: &Record, grant: Option<GrantId>) -> Result<Option<GrantId>, String> {

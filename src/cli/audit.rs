@@ -17,7 +17,7 @@ use signgate_pkcs11::{
     },
     config::{Config, Environment},
     ledger::{LedgerError, Settings, Verdict},
-    policy::Role,
+    policy::{Act, ActDecision, Action, NoTrace, Object, Permission, Role, decide_act},
 };
 use std::{collections::BTreeSet, os::unix::fs::MetadataExt};
 
@@ -152,6 +152,23 @@ impl Sight {
         };
         let policy = situation.policy();
         if policy.is_product_admin(identified.id) {
+            return Ok(Sight::All);
+        }
+        // The permissions and the string of the other models reach every record.
+        let (permission, string) = match purpose {
+            Purpose::View => (Permission::ViewAuditLog, Some("/auditing/read/")),
+            Purpose::Export => (Permission::ExportAuditLogs, None),
+        };
+        let actions = [
+            Some(Action::Permission(permission, None)),
+            string.and_then(|text| Action::read(text, &Object::Account).ok()),
+        ];
+        let permitted = |action: &Action| {
+            let (caller, now) = (&situation.caller, situation.now);
+            let act = Act { principal: Some(identified), action, object: &Object::Account, caller, now };
+            matches!(decide_act(policy, &act, &mut NoTrace), ActDecision::Permit(_))
+        };
+        if actions.iter().flatten().any(permitted) {
             return Ok(Sight::All);
         }
         let may = |signer: &signgate_pkcs11::policy::SignerRef<'_>| match purpose {

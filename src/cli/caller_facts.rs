@@ -58,7 +58,7 @@ impl Facts {
 }
 
 fn hashed_if_needed(situation: &Situation, signer: &str, path: &Path) -> Option<String> {
-    let needed = situation.grants().needs_application_sha256(signer);
+    let needed = situation.loaded.needs_application_sha256(signer);
     needed.then(|| identity::file_sha256(path)).flatten()
 }
 

@@ -6,7 +6,7 @@
 
 use super::{
     caller_facts::{Facts, Unjudged, unjudged},
-    recorded,
+    explain_action, recorded,
     situation::{Place, Situation},
     ui::{self, Exit, Failure},
 };
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use signgate_pkcs11::{
     ledger::DecisionId,
     policy::{
-        Basis, Decision, Explanation, Policy, PrincipalId,
+        Basis, Decision, Denial, Explanation, Model, Policy, PrincipalId,
         algorithm::{Hash, Mechanism},
     },
 };
@@ -27,8 +27,14 @@ pub struct Arguments {
     #[arg(value_name = "DECISION-ID", conflicts_with_all = NOT_WITH_A_DECISION)]
     decision: Option<DecisionId>,
     /// The signer
-    #[arg(long, required_unless_present = "decision")]
+    #[arg(long, required_unless_present_any = ["decision", "action"])]
     signer: Option<String>,
+    /// Ask for another action than signing: a permission, an access control string, a right of a role
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["decision", "signer", "mechanism", "digest"])]
+    action: Option<String>,
+    /// What the action is done to: keypair:NAME, signer:NAME, release:NAME, …, or account
+    #[arg(long = "on", value_name = "OBJECT", requires = "action", default_value = "account")]
+    object: String,
     /// Ask for this user or service user of the policy, not for yourself
     #[arg(long = "as", value_name = "PRINCIPAL", conflicts_with = "pin")]
     principal: Option<String>,
@@ -54,10 +60,23 @@ const NOT_WITH_A_DECISION: [&str; 10] =
 
 /// Prints the explanation; the exit code is the answer.
 pub fn run(arguments: &Arguments, place: &Place) -> Result<Exit, Failure> {
+    if let Some(action) = &arguments.action {
+        let question = explain_action::Question {
+            action,
+            object: &arguments.object,
+            principal: arguments.principal.as_deref(),
+            pin: arguments.pin.as_deref(),
+            at: arguments.at,
+            json: arguments.json,
+        };
+        return explain_action::run(&question, place);
+    }
     match (arguments.decision, &arguments.signer) {
         (Some(decision), _) => recorded::run(decision, arguments.json, place),
         (None, Some(signer)) => ask(arguments, signer, place),
-        (None, None) => Err(Failure::usage("say which signer or which decision").next("signgate explain --help")),
+        (None, None) => {
+            Err(Failure::usage("say which signer, which action or which decision").next("signgate explain --help"))
+        }
     }
 }
 
@@ -111,7 +130,8 @@ pub fn usual_mechanism(policy: &Policy, signer: &str, hash: Hash) -> Mechanism {
     found.copied().unwrap_or(Mechanism::Sha256RsaPkcs)
 }
 
-fn named(policy: &Policy, name: &str) -> Result<PrincipalId, Failure> {
+/// Somebody of the policy.
+pub fn named(policy: &Policy, name: &str) -> Result<PrincipalId, Failure> {
     match policy.principal(name) {
         Some(id) => Ok(id),
         None => {
@@ -133,6 +153,15 @@ fn mechanism_named(name: &str) -> Result<Mechanism, Failure> {
         let known: Vec<&str> = Mechanism::ALL.iter().map(|mechanism| mechanism.name()).collect();
         let failure = Failure::usage(format!("`{name}` is not a mechanism for signing through the gate"));
         failure.next(format!("use one of {}", known.join(", ")))
+    })
+}
+
+fn verdict((model, denial): &(Model, Option<Denial>)) -> Value {
+    json!({
+        "model": model.name(),
+        "permits": denial.is_none(),
+        "reason": denial.as_ref().map(|denial| denial.reason.code()),
+        "detail": denial.as_ref().map(|denial| &denial.detail),
     })
 }
 
@@ -161,6 +190,7 @@ fn as_json(explanation: &Explanation, unjudged: &[Unjudged]) -> Value {
     json!({
         "decision": decision,
         "checks": explanation.recording.steps(),
+        "models": explanation.verdicts.iter().map(verdict).collect::<Vec<Value>>(),
         "what_would_change_it": explanation.what_would_change_it(),
         "unjudged": unjudged.collect::<Vec<Value>>(),
     })

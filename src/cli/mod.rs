@@ -3,6 +3,7 @@
 //! Commands take their arguments and the configuration's place, and give an exit code or a failure; how they speak is
 //! `ui.rs`. Nothing here decides about signatures: that is the library's `policy::decide`.
 
+mod act;
 mod admin;
 mod approve;
 mod audit;
@@ -11,14 +12,17 @@ mod audit_export;
 mod audit_list;
 mod audit_verify;
 mod caller_facts;
+mod check;
 mod demo;
 mod desk;
 mod diff;
 mod digests;
 mod doctor;
 mod explain;
+mod explain_action;
 mod grants;
 mod init;
+mod keypair;
 mod keys;
 mod last;
 mod last_remote;
@@ -64,6 +68,8 @@ enum Command {
     /// Look at the audit log, prove it, export it
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Tell whether somebody could make so many signatures, without making any
+    Check(check::Arguments),
     /// Make a folder with an HSM token, keys, certificates and a policy, and sign real artifacts with them
     Demo(demo::DemoArgs),
     /// Check this machine: configuration, policy, HSM, what you may sign, and ways round the gate
@@ -72,6 +78,9 @@ enum Command {
     Explain(explain::Arguments),
     /// Show the grants of this machine and what is left of them
     Grants(grants::Arguments),
+    /// Show key pairs, and keep one from signing
+    #[command(subcommand)]
+    Keypair(keypair::Command),
     /// Tell why your last signature failed
     Last(last::Arguments),
     /// Make this machine's ledger, or accept another one
@@ -126,10 +135,12 @@ pub fn main() -> ExitCode {
     let exit = match arguments.command {
         Command::Approve(arguments) => approve::run(&arguments, &place),
         Command::Audit(command) => audit::run(&command, &place),
+        Command::Check(arguments) => check::run(&arguments, &place),
         Command::Demo(arguments) => demo::run(arguments).map(|()| Exit::Done),
         Command::Doctor(arguments) => doctor::run(&arguments, &place),
         Command::Explain(arguments) => explain::run(&arguments, &place),
         Command::Grants(arguments) => grants::run(&arguments, &place),
+        Command::Keypair(command) => keypair::run(&command, &place),
         Command::Last(arguments) => last::run(&arguments, &place),
         Command::Ledger(command) => ledger::run(&command, &place),
         Command::Init(arguments) => init::run(&arguments),

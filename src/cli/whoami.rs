@@ -10,7 +10,9 @@ use super::{
     ui::{self, Exit, Failure},
 };
 use serde_json::{Value, json};
-use signgate_pkcs11::policy::{Basis, Decision, Identified, PrincipalKind, Role, SignerRef, algorithm::Hash};
+use signgate_pkcs11::policy::{
+    Basis, Decision, Identified, PrincipalKind, RightsHeld, Role, SignerRef, algorithm::Hash,
+};
 
 /// Arguments of `signgate whoami`.
 #[derive(clap::Args, Debug)]
@@ -47,6 +49,7 @@ pub fn run(arguments: &Arguments, place: &Place) -> Result<Exit, Failure> {
             "identified_by": situation.how(&identified),
             "policy": situation.policy().id(),
             "signers": signers,
+            "rights": rights_json(&situation.policy().rights_held(identified.id)),
         }))?;
     } else {
         ui::print(&text(&situation, identified, &signers))?;
@@ -150,5 +153,60 @@ fn text(situation: &Situation, identified: Identified, signers: &[Standing]) -> 
             text.push_str(&format!("  {:names$}  {:roles$}  next: {next}\n", "", ""));
         }
     }
+    text.push_str(&rights(&situation.policy().rights_held(identified.id)));
     text
+}
+
+/// Roles, permissions, strings, teams and credentials; nothing for somebody who has none of them.
+fn rights(held: &RightsHeld) -> String {
+    let mut text = String::new();
+    let mut line = |what: &str, value: &str| text.push_str(&format!("{what}: {value}\n"));
+    if held.is_system {
+        line("scope", "system: never uses a key, whatever else is held");
+    }
+    let lists: [(&str, String); 3] = [
+        ("roles", held.roles.join(", ")),
+        ("permissions", held.permissions.join(", ")),
+        ("strings", held.strings.join(", ")),
+    ];
+    for (what, list) in lists.iter().filter(|(_, list)| !list.is_empty()) {
+        line(what, list);
+    }
+    for (permission, why) in &held.void_permissions {
+        line("void", &format!("{permission}: {why}"));
+    }
+    for (string, why) in &held.void_strings {
+        line("void", &format!("{}: {}", string.escape_debug(), why.escape_debug()));
+    }
+    let end = |expires: &Option<jiff::Timestamp>| {
+        expires.map_or_else(|| "no end date".to_owned(), |end| format!("until {end}"))
+    };
+    for team in &held.teams {
+        line("team", &format!("{}, {}", team.name, end(&team.expires)));
+    }
+    for credential in &held.credentials {
+        let off = if credential.disabled { ", disabled" } else { "" };
+        line("service token", &format!("{}…, {}{off}", credential.start, end(&credential.expires)));
+    }
+    text
+}
+
+fn rights_json(held: &RightsHeld) -> Value {
+    let void = |(what, why): (&str, &String)| json!({ "name": what, "why": why });
+    let permissions = held.void_permissions.iter().map(|(name, why)| void((name, why)));
+    let strings = held.void_strings.iter().map(|(name, why)| void((name, why)));
+    let teams =
+        held.teams.iter().map(|team| json!({ "name": team.name, "expires": team.expires.map(|end| end.to_string()) }));
+    let credentials = held.credentials.iter().map(|one| {
+        json!({ "sha256": one.start, "expires": one.expires.map(|end| end.to_string()), "disabled": one.disabled })
+    });
+    json!({
+        "system": held.is_system,
+        "roles": held.roles,
+        "permissions": held.permissions,
+        "strings": held.strings,
+        "void": permissions.chain(strings).collect::<Vec<Value>>(),
+        "teams": teams.collect::<Vec<Value>>(),
+        "credentials": credentials.collect::<Vec<Value>>(),
+    })
 }

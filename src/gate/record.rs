@@ -117,8 +117,18 @@ impl Gate {
         permit: &Permit,
         body: impl FnOnce(ledger::Basis<'_>) -> T,
     ) -> T {
+        let release = permit.release();
         match permit.basis() {
-            Basis::Member | Basis::Observed(_) => body(ledger::Basis::Member),
+            Basis::Member | Basis::Observed(_) => match release {
+                None => body(ledger::Basis::Member),
+                Some(release) => body(ledger::Basis::Grant(GrantUse {
+                    id: release.count,
+                    signings: release.signings,
+                    store_id: Some(&release.store_id),
+                    uses_per_digest: None,
+                    approvals: &[],
+                })),
+            },
             Basis::Grant { id, signings, statement, digest } => {
                 let grant = loaded.grants.iter().find(|(other, _)| other == id).map(|(_, grant)| grant);
                 let approvals: Vec<String> = grant
@@ -127,13 +137,21 @@ impl Gate {
                     .map(|approval| format!("{} {}", approval.approver, approval.key_fingerprint))
                     .collect();
                 let approvals: Vec<&str> = approvals.iter().map(String::as_str).collect();
-                body(ledger::Basis::Grant(GrantUse {
+                let grant = GrantUse {
                     id: *id,
                     signings: *signings,
                     store_id: statement.store_id.as_deref(),
                     uses_per_digest: digest.map(|digest| digest.uses),
                     approvals: &approvals,
-                }))
+                };
+                match release {
+                    None => body(ledger::Basis::Grant(grant)),
+                    Some(release) => body(ledger::Basis::GrantInRelease {
+                        grant,
+                        release: release.count,
+                        signings: release.signings,
+                    }),
+                }
             }
         }
     }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     config::Verify,
-    ledger::{Intent, Outcome},
+    ledger::{Facts, Intent, Outcome},
     policy::{
         Attempt, Decision, Denial, Digest, Material, NoTrace, Reason,
         algorithm::{Mechanism, Scheme},
@@ -193,6 +193,7 @@ impl Gate {
         classed.map_err(|error| self.refuse(&asked, &ledger_denial(&error)))?;
         let rate_per_hour = permit.rate().map(|rate| rate.per_hour);
         let reserved = self.with_facts(&asked, decision, |facts| {
+            let facts = Facts { release: permit.release().map(|release| release.name.as_str()), ..facts };
             self.with_basis(&loaded, &permit, |basis| self.ledger.reserve(&Intent { facts, basis, rate_per_hour }))
         });
         let reservation = reserved.map_err(|error| self.refuse(&asked, &ledger_denial(&error)))?;
@@ -268,7 +269,7 @@ impl Gate {
             signer: &asked.slot.signer,
             mechanism,
             digest: asked.prepared.map(|prepared| Digest { hash: prepared.hash, value: &prepared.digest }),
-            caller: match loaded.grants.needs_application_sha256(&asked.slot.signer) {
+            caller: match loaded.needs_application_sha256(&asked.slot.signer) {
                 true => self.hashed_caller(),
                 false => self.caller(),
             },

@@ -98,18 +98,29 @@ pub(crate) struct GrantDraft {
     pub(crate) store_id: Option<String>,
     /// Under which id the digest is counted, and how often it may be signed.
     pub(crate) digest: Option<(GrantId, u64)>,
+    /// Under which id the release around the grant is counted, and how many signatures it gives.
+    pub(crate) release: Option<(GrantId, u64)>,
 }
 
 pub(crate) fn reserve(intent: &Intent<'_>) -> Reserve {
     let mut record = facts(Kind::Intent, &intent.facts);
     record.verdict = Some(Verdict::Permit);
-    let grant = match &intent.basis {
-        Basis::Member => None,
-        Basis::Grant(grant) => {
+    let (grant, release) = match &intent.basis {
+        Basis::Member => (None, None),
+        Basis::Grant(grant) => (Some(grant), None),
+        Basis::GrantInRelease { grant, release, signings } => (Some(grant), Some((*release, (*signings).min(LARGEST)))),
+    };
+    let grant = match grant {
+        None => None,
+        Some(grant) => {
             record.grant = Some(HEXLOWER.encode(grant.id.as_bytes()));
             record.approvals = text::clean_list(grant.approvals);
             record.digest_uses = grant.uses_per_digest.map(|uses| uses.min(LARGEST));
-            Some(grant_draft(grant, &intent.facts))
+            if let Some((id, signings)) = &release {
+                record.release_count = Some(HEXLOWER.encode(id.as_bytes()));
+                record.release_signings = Some(*signings);
+            }
+            Some(GrantDraft { release, ..grant_draft(grant, &intent.facts) })
         }
     };
     Reserve { record, grant, rate_per_hour: intent.rate_per_hour }
@@ -258,6 +269,7 @@ pub(super) fn grant_draft(grant: &GrantUse<'_>, facts: &Facts<'_>) -> GrantDraft
         signings: grant.signings.min(LARGEST),
         store_id: grant.store_id.map(str::to_owned),
         digest,
+        release: None,
     }
 }
 

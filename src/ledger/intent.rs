@@ -96,8 +96,17 @@ pub struct Intent<'a> {
 pub enum Basis<'a> {
     /// A member with sign rights; nothing is counted.
     Member,
-    /// A grant with a count.
+    /// A grant, or a release, with a count.
     Grant(GrantUse<'a>),
+    /// A grant inside a release: both counts are spent, or neither.
+    GrantInRelease {
+        /// The grant.
+        grant: GrantUse<'a>,
+        /// What the release is counted under.
+        release: GrantId,
+        /// How many signatures the release gives in all.
+        signings: u64,
+    },
 }
 
 /// One use of a counted grant.

@@ -269,6 +269,15 @@ pub struct Record {
     /// The release that covers the signature.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub release: Option<String>,
+    /// What the release is counted under, hexadecimal, where a grant is counted besides.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub release_count: Option<String>,
+    /// Signatures left in the release, where a grant is counted besides.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub release_remaining: Option<u64>,
+    /// How many signatures the release gives in all, where a grant is counted besides.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub release_signings: Option<u64>,
     /// Signatures left on the grant.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub remaining: Option<u64>,
@@ -350,6 +359,9 @@ impl Record {
             principal_kind: None,
             reason: None,
             release: None,
+            release_count: None,
+            release_remaining: None,
+            release_signings: None,
             remaining: None,
             self_configured: None,
             sequence: 0,

@@ -162,6 +162,11 @@ impl<'a> Transaction<'a> {
                 let used = self.rows.used(digest)?.saturating_add(1);
                 self.rows.set_used(digest, used)?;
             }
+            if let Some((release, signings)) = &grant.release {
+                let used = self.rows.used(release)?.saturating_add(1);
+                self.rows.set_used(release, used)?;
+                record.release_remaining = Some(signings.saturating_sub(used));
+            }
         }
         if let (Some(_), Some(signer)) = (reserve.rate_per_hour, &record.signer) {
             self.rows.add_spent(signer, minute, minute.saturating_sub(HOUR))?;
@@ -187,6 +192,11 @@ impl<'a> Transaction<'a> {
                 && self.rows.used(digest)? >= *uses
             {
                 return Ok(Some(LedgerError::DigestExhausted { grant: grant.id, uses: *uses }));
+            }
+            if let Some((release, signings)) = &grant.release
+                && self.rows.used(release)? >= *signings
+            {
+                return Ok(Some(LedgerError::Exhausted { grant: *release, signings: *signings }));
             }
         }
         if let (Some(per_hour), Some(signer)) = (reserve.rate_per_hour, &reserve.record.signer)
@@ -217,9 +227,9 @@ impl<'a> Transaction<'a> {
         if let Some(grant) = &settle.spent.grant {
             let used = self.rows.used(&grant.id)?.saturating_sub(1);
             self.rows.set_used(&grant.id, used)?;
-            if let Some((digest, _)) = &grant.digest {
-                let used = self.rows.used(digest)?.saturating_sub(1);
-                self.rows.set_used(digest, used)?;
+            for (count, _) in grant.digest.iter().chain(&grant.release) {
+                let used = self.rows.used(count)?.saturating_sub(1);
+                self.rows.set_used(count, used)?;
             }
         }
         if let (true, Some(signer)) = (settle.spent.rated, &settle.record.signer) {

@@ -1,19 +1,23 @@
-//! The access models: three ways of saying who may sign. All models that a key pair names must permit.
+//! The access models: three ways of saying who may sign. All models that a key pair names must permit, so one more only
+//! narrows; the reason shown is that of the first one that says no, in the order in which the key pair names them.
 //! One trait, one file for each model; `decide.rs` asks them check by check.
-//! Read next: `signer.rs`.
+//! Read next: `access/signer.rs`.
 
+mod access_control;
+mod account;
 mod signer;
 
-pub(super) use signer::SignerModel;
-
 use super::{
-    decision::{Attempt, Basis, Check, Counts, Denial, Trace},
-    grant::GrantSet,
+    decision::{Check, Denial},
     index::PrincipalId,
-    public_key::KeyId,
+    model::Model,
     signer_ref::SignerRef,
     value::words,
 };
+use access_control::AccessControlModel;
+use account::AccountModel;
+use jiff::Timestamp;
+use signer::SignerModel;
 
 words! {
     /// A role on a signer.
@@ -69,6 +73,12 @@ pub(super) struct Subject<'p> {
     pub signer: SignerRef<'p>,
 }
 
+impl<'p> Subject<'p> {
+    pub fn name(self) -> &'p str {
+        self.signer.policy().principal_name(self.principal)
+    }
+}
+
 /// A failed check that `decide` reports. Boxed, so that passing checks hand on nothing large.
 pub(super) struct Refused(Box<(Check, Denial)>);
 
@@ -91,22 +101,57 @@ impl Refused {
     }
 }
 
+/// What of a model says yes, for a person.
+pub(super) type Ground = &'static str;
+
 /// An access model: answers the checks that depend on who may do what.
-pub(super) trait AccessModel {
+trait AccessModel {
     /// Check 3: whether the signer exists for this principal.
     fn sees(&self, subject: Subject<'_>) -> bool;
 
-    /// Checks 5 and 6: whether the principal's role may ever sign, and is assigned to this signer.
-    fn may_sign<T: Trace + ?Sized>(&self, subject: Subject<'_>, trace: &mut T) -> Result<(), Refused>;
+    /// Check 5: whether the principal's rights may ever sign.
+    fn may_ever_sign(&self, subject: Subject<'_>) -> Result<Ground, Refused>;
 
-    /// Checks 9 and 10: what the signature rests on.
-    fn basis<T: Trace + ?Sized>(
-        &self,
-        subject: Subject<'_>,
-        key: KeyId,
-        attempt: &Attempt<'_>,
-        grants: &GrantSet,
-        counts: &dyn Counts,
-        trace: &mut T,
-    ) -> Result<Basis, Refused>;
+    /// Check 6: whether he is assigned to this signer; at this moment, or some day where there is none.
+    fn is_assigned(&self, subject: Subject<'_>, now: Option<Timestamp>) -> Result<Ground, Refused>;
+
+    /// Whether approvals of this person may count for the signer, the step's own list apart.
+    fn may_approve(&self, person: Subject<'_>) -> Result<(), String>;
+
+    /// Whether somebody who sees the signer has a service token.
+    fn has_credential(&self, signer: SignerRef<'_>) -> bool;
+}
+
+impl Model {
+    fn implementation(self) -> &'static dyn AccessModel {
+        match self {
+            Model::Signer => &SignerModel,
+            Model::Account => &AccountModel,
+            Model::AccessControl => &AccessControlModel,
+        }
+    }
+
+    pub(super) fn sees(self, subject: Subject<'_>) -> bool {
+        self.implementation().sees(subject)
+    }
+
+    pub(super) fn may_ever_sign(self, subject: Subject<'_>) -> Result<Ground, Refused> {
+        self.implementation().may_ever_sign(subject)
+    }
+
+    pub(super) fn is_assigned(self, subject: Subject<'_>, now: Timestamp) -> Result<Ground, Refused> {
+        self.implementation().is_assigned(subject, Some(now))
+    }
+
+    pub(super) fn may_sign_some_day(self, subject: Subject<'_>) -> bool {
+        self.implementation().may_ever_sign(subject).is_ok() && self.implementation().is_assigned(subject, None).is_ok()
+    }
+
+    pub(super) fn may_approve(self, person: Subject<'_>) -> Result<(), String> {
+        self.implementation().may_approve(person)
+    }
+
+    pub(super) fn has_credential(self, signer: SignerRef<'_>) -> bool {
+        self.implementation().has_credential(signer)
+    }
 }

@@ -136,6 +136,27 @@ pub enum KeyType {
     Ed25519,
 }
 
+impl KeyType {
+    /// Every kind.
+    pub const ALL: [KeyType; 3] = [KeyType::Rsa, KeyType::Ec, KeyType::Ed25519];
+
+    /// The name used in policies: `ec`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            KeyType::Rsa => "rsa",
+            KeyType::Ec => "ec",
+            KeyType::Ed25519 => "ed25519",
+        }
+    }
+
+    /// The kind with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<KeyType> {
+        KeyType::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
 macro_rules! mechanisms {
     ($($variant:ident = $constant:ident, $scheme:ident, $hash:expr;)*) => {
         /// A signing mechanism a caller may name. `CKM_RSA_X_509` is deliberately not among them.

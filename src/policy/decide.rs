@@ -1,25 +1,35 @@
 //! The one place that says Permit. `decide` is pure: policy, attempt, grants and counts in, decision out.
 //! It makes the numbered checks in their order and stops at the first that fails; what is unknown is refused.
 //! It must never read a clock, a file or the environment, and never permit for want of a reason to refuse.
-//! Read next: `access/signer.rs` (who may), `entitlement.rs` (by which grant), `explain.rs` (the same, for people).
+//! Read next: `access.rs` (who may), `release.rs` and `entitlement.rs` (by which release and grant), `decide/act.rs`
+//! (every other action), `explain.rs` (the same, for people).
 
 use super::{
-    access::{AccessModel, Refused, SignerModel, Subject},
-    algorithm::{Hash, Mechanism, Scheme},
+    access::{Ground, Refused, Subject},
     certificate::Material,
-    decision::{Attempt, Basis, Check, Counts, Decision, Denial, IdentitySource, Outcome, Trace},
+    circumstances,
+    decision::{Attempt, Basis, Caller, Check, Counts, Decision, Denial, Identified, IdentitySource, Outcome, Trace},
+    entitlement,
     grant::GrantSet,
     index::{CredentialState, Policy, PrincipalId},
-    model::{KeypairStatus, SignerStatus},
-    public_key::{KeyMaterial, PublicKey},
-    rate::{self, Rate},
+    model::{Category, KeypairStatus, Model, SignerStatus},
+    rate::Rate,
     reason::Reason,
+    release::{self, ReleaseUse},
     signer_ref::SignerRef,
 };
+use jiff::{SignedDuration, Timestamp};
 use std::fmt::Arguments;
 
-/// Shortest RSA modulus that signs, in bits (NIST SP 800-131A revision 2, section 3).
-const MIN_RSA_BITS: u32 = 2048;
+mod act;
+mod algorithm;
+
+pub use act::{Act, ActDecision, ActPermit, decide_act};
+use algorithm::algorithm_is_allowed;
+pub(super) use algorithm::mechanism_flaw;
+
+/// For how long a test key pair signs, and how long its certificate may be valid.
+const TEST_LIFE: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// Leave to make one signature. Only `decide` makes one, and nothing but a permit opens the way to the HSM.
 #[derive(Debug)]
@@ -27,6 +37,7 @@ const MIN_RSA_BITS: u32 = 2048;
 pub struct Permit {
     basis: Basis,
     rate: Option<Rate>,
+    release: Option<ReleaseUse>,
 }
 
 impl Permit {
@@ -40,6 +51,11 @@ impl Permit {
     pub fn rate(&self) -> Option<Rate> {
         self.rate
     }
+
+    /// The release that it is made in; counted beside the basis.
+    pub fn release(&self) -> Option<&ReleaseUse> {
+        self.release.as_ref()
+    }
 }
 
 /// Decides one attempt, telling `trace` of every check on the way.
@@ -50,8 +66,20 @@ pub fn decide<T: Trace + ?Sized>(
     counts: &dyn Counts,
     trace: &mut T,
 ) -> Decision {
-    match judge(policy, attempt, grants, counts, trace) {
-        Ok((basis, rate)) => Decision::Permit(Permit { basis, rate }),
+    decide_by(policy, attempt, grants, counts, None, trace)
+}
+
+/// What `decide` would say if only this model governed the key pair: for telling each model's own verdict.
+pub(super) fn decide_by<T: Trace + ?Sized>(
+    policy: &Policy,
+    attempt: &Attempt<'_>,
+    grants: &GrantSet,
+    counts: &dyn Counts,
+    only: Option<Model>,
+    trace: &mut T,
+) -> Decision {
+    match judge(policy, attempt, grants, counts, only, trace) {
+        Ok(permit) => Decision::Permit(permit),
         Err(refused) => {
             let denial = refused.denial();
             trace.step(refused.check(), Outcome::Failed(denial.reason), &denial.detail);
@@ -65,49 +93,109 @@ fn judge<T: Trace + ?Sized>(
     attempt: &Attempt<'_>,
     grants: &GrantSet,
     counts: &dyn Counts,
+    only: Option<Model>,
     trace: &mut T,
-) -> Result<(Basis, Option<Rate>), Refused> {
-    let model = SignerModel;
-    policy_is_usable(policy, attempt, trace)?;
-    let principal = principal_is_valid(policy, attempt, trace)?;
-    let signer = signer_is_visible(policy, attempt, principal, &model, trace)?;
+) -> Result<Permit, Refused> {
+    policy_is_usable(policy, attempt.now, trace)?;
+    let principal = principal_is_valid(policy, attempt.principal, attempt.caller, attempt.now, trace)?;
+    let signer = signer_is_visible(policy, attempt, principal, only, trace)?;
+    let models: &[Model] = match &only {
+        Some(model) => std::slice::from_ref(model),
+        None => signer.governed_by(),
+    };
     let subject = Subject { principal, signer };
     let material = algorithm_is_allowed(signer, attempt, trace)?;
-    model.may_sign(subject, trace)?;
+    may_ever_sign(subject, models, trace)?;
+    every_model(Check::Assigned, models, trace, |model| model.is_assigned(subject, attempt.now))?;
     everything_is_active(signer, material, attempt, trace)?;
-    trace.step(Check::Release, Outcome::NotAsked, &"the key pair is online");
-    let basis = model.basis(subject, material.public_key.id(), attempt, grants, counts, trace);
-    let basis = match basis {
-        Err(refused) if signer.observe_only() => {
-            let denial = refused.denial();
-            trace.step(refused.check(), Outcome::Observed(denial.reason), &denial.detail);
-            Basis::Observed(refused.into_denial())
+    let release = release::covering(subject, attempt, counts, trace)?;
+    let observed = |refused: Refused, trace: &mut T| {
+        if !signer.observe_only() {
+            return Err(refused);
         }
-        basis => basis?,
+        let denial = refused.denial();
+        trace.step(refused.check(), Outcome::Observed(denial.reason), &denial.detail);
+        Ok(Basis::Observed(refused.into_denial()))
     };
-    let Some(rate) = signer.rate() else {
-        trace.step(Check::Circumstances, Outcome::NotAsked, &"the signer names no place, time or rate");
-        return Ok((basis, None));
+    let basis = match basis(subject, material, attempt, grants, counts, trace) {
+        Ok(basis) => basis,
+        Err(refused) => observed(refused, trace)?,
     };
-    match rate::keeps(rate, signer, attempt, counts) {
-        Ok(kept) => {
-            trace.step(Check::Circumstances, Outcome::Passed, &kept);
-            Ok((basis, Some(rate).filter(|_| !signer.observe_only())))
-        }
-        Err(refused) if signer.observe_only() => {
-            let denial = refused.denial();
-            trace.step(refused.check(), Outcome::Observed(denial.reason), &denial.detail);
-            let first = if let Basis::Observed(first) = basis { first } else { refused.into_denial() };
-            Ok((Basis::Observed(first), None))
-        }
-        Err(refused) => Err(refused),
+    let (basis, rate) = match circumstances::allow(subject, attempt, counts, trace) {
+        Ok(rate) => (basis, rate.filter(|_| !signer.observe_only())),
+        // The first refusal is the one that would have been said.
+        Err(refused) => match (basis, observed(refused, trace)?) {
+            (Basis::Observed(first), _) => (Basis::Observed(first), None),
+            (_, later) => (later, None),
+        },
+    };
+    Ok(Permit { basis, rate, release })
+}
+
+/// Check 5, beginning with what no model can give.
+fn may_ever_sign<T: Trace + ?Sized>(subject: Subject<'_>, models: &[Model], trace: &mut T) -> Result<(), Refused> {
+    if let Some(denial) = is_kept_from_keys(subject) {
+        return Err(Refused::new(Check::Role, denial));
     }
+    every_model(Check::Role, models, trace, |model| model.may_ever_sign(subject))
+}
+
+/// What keeps somebody from every key, whatever a model gives him.
+pub(super) fn is_kept_from_keys(subject: Subject<'_>) -> Option<Denial> {
+    let policy = subject.signer.policy();
+    let name = subject.name();
+    if policy.is_system(subject.principal) {
+        let detail = format_args!("`{name}` has the scope `system`, which never uses a key");
+        return Some(Denial::new(Reason::SystemScope, detail));
+    }
+    if policy.duties.author_may_not_sign && !policy.policy_keys(subject.principal).is_empty() {
+        let detail = format_args!("`{name}` signs policies, and authors of the policy may not sign with its keys");
+        return Some(Denial::new(Reason::PolicyAuthor, detail));
+    }
+    None
+}
+
+/// A check that each model answers; the first no, in the order in which the key pair names them, is the answer.
+fn every_model<T: Trace + ?Sized>(
+    check: Check,
+    models: &[Model],
+    trace: &mut T,
+    ask: impl Fn(Model) -> Result<Ground, Refused>,
+) -> Result<(), Refused> {
+    if let [model] = models {
+        let ground = ask(*model)?;
+        trace.step(check, Outcome::Passed, &ground);
+        return Ok(());
+    }
+    for model in models {
+        let ground = ask(*model)?;
+        trace.step(check, Outcome::Noted, &format_args!("{model}: {ground}"));
+    }
+    trace.step(check, Outcome::Passed, &"by every model that governs the key pair");
+    Ok(())
+}
+
+/// Checks 9 and 10: what the signature rests on.
+fn basis<T: Trace + ?Sized>(
+    subject: Subject<'_>,
+    material: &Material,
+    attempt: &Attempt<'_>,
+    grants: &GrantSet,
+    counts: &dyn Counts,
+    trace: &mut T,
+) -> Result<Basis, Refused> {
+    let Some(rules) = subject.signer.approval_policy().filter(|rules| rules.has_steps()) else {
+        trace.step(Check::Approvals, Outcome::NotAsked, &"the signer has no approval steps");
+        trace.step(Check::Grant, Outcome::NotAsked, &"no grant is needed");
+        return Ok(Basis::Member);
+    };
+    entitlement::choose(subject, rules, material.public_key.id(), attempt, grants, counts, trace)
 }
 
 /// Check 1. Signatures, version and clock are judged before there is a `Policy`; its lifetime is judged here, again.
-fn policy_is_usable<T: Trace + ?Sized>(policy: &Policy, attempt: &Attempt<'_>, trace: &mut T) -> Result<(), Refused> {
+fn policy_is_usable<T: Trace + ?Sized>(policy: &Policy, now: Timestamp, trace: &mut T) -> Result<(), Refused> {
     match policy.standing().expires {
-        Some(end) if end <= attempt.now => {
+        Some(end) if end <= now => {
             Err(refuse(Check::Policy, Reason::PolicyExpired, format_args!("the policy expired at {end}")))
         }
         Some(end) => {
@@ -124,11 +212,13 @@ fn policy_is_usable<T: Trace + ?Sized>(policy: &Policy, attempt: &Attempt<'_>, t
 /// Check 2.
 fn principal_is_valid<T: Trace + ?Sized>(
     policy: &Policy,
-    attempt: &Attempt<'_>,
+    identified: Option<Identified>,
+    caller: &Caller,
+    now: Timestamp,
     trace: &mut T,
 ) -> Result<PrincipalId, Refused> {
     let refuse = |reason, detail: Arguments<'_>| Err(refuse(Check::Principal, reason, detail));
-    let Some(identified) = attempt.principal else {
+    let Some(identified) = identified else {
         return refuse(Reason::NoIdentity, format_args!("nobody has said who is calling"));
     };
     let Some((name, user)) = policy.user(identified.id) else {
@@ -139,7 +229,7 @@ fn principal_is_valid<T: Trace + ?Sized>(
     }
     match identified.source {
         IdentitySource::OsUser => {
-            let seen = attempt.caller.os_user.as_deref();
+            let seen = caller.os_user.as_deref();
             if user.os_user.is_none() || seen.is_some_and(|seen| user.os_user.as_deref() != Some(seen)) {
                 let detail = format_args!("the policy no longer takes this operating system user for `{name}`");
                 return refuse(Reason::PrincipalUnknown, detail);
@@ -147,7 +237,7 @@ fn principal_is_valid<T: Trace + ?Sized>(
             trace.step(Check::Principal, Outcome::Passed, &format_args!("`{name}` by operating system user"));
         }
         IdentitySource::ServiceToken { sha256 } => {
-            match policy.principal_of_credential(&sha256, attempt.now) {
+            match policy.principal_of_credential(&sha256, now) {
                 Some((owner, CredentialState::Valid)) if owner == identified.id => {}
                 Some((owner, CredentialState::Expired)) if owner == identified.id => {
                     let detail = format_args!("the service token of `{name}` has expired");
@@ -173,11 +263,15 @@ fn signer_is_visible<'p, T: Trace + ?Sized>(
     policy: &'p Policy,
     attempt: &Attempt<'_>,
     principal: PrincipalId,
-    model: &impl AccessModel,
+    only: Option<Model>,
     trace: &mut T,
 ) -> Result<SignerRef<'p>, Refused> {
+    let is_visible = |signer: SignerRef<'_>| match only {
+        Some(model) => model.sees(Subject { principal, signer }),
+        None => policy.may_see(principal, signer),
+    };
     match policy.signer(attempt.signer) {
-        Some(signer) if model.sees(Subject { principal, signer }) => {
+        Some(signer) if is_visible(signer) => {
             trace.step(Check::Visible, Outcome::Passed, &format_args!("`{}`", signer.name()));
             Ok(signer)
         }
@@ -187,84 +281,6 @@ fn signer_is_visible<'p, T: Trace + ?Sized>(
             Err(refuse(Check::Visible, Reason::SignerUnknown, detail))
         }
     }
-}
-
-/// Check 4.
-fn algorithm_is_allowed<'p, T: Trace + ?Sized>(
-    signer: SignerRef<'p>,
-    attempt: &Attempt<'_>,
-    trace: &mut T,
-) -> Result<&'p Material, Refused> {
-    let check = Check::Algorithm;
-    let material = signer
-        .material()
-        .map_err(|flaw| refuse(check, Reason::KeyUnreadable, format_args!("`{}`: {flaw}", signer.name())))?;
-    let mechanism = attempt.mechanism;
-    if let Some(reason) = mechanism_flaw(signer, &material.public_key, mechanism) {
-        return Err(algorithm_refused(signer, &material.public_key, mechanism, reason));
-    }
-    let Some(digest) = attempt.digest else {
-        trace.step(check, Outcome::Passed, &mechanism);
-        if mechanism.hash().is_none() {
-            trace.step(check, Outcome::Deferred, &"the hash is not known yet");
-        }
-        return Ok(material);
-    };
-    let inner = inner_hash(mechanism);
-    if digest.value.len() != digest.hash.length() || inner.is_some_and(|inner| inner != digest.hash) {
-        let detail = format_args!("{} bytes are no hash value for {mechanism}", digest.value.len());
-        return Err(refuse(check, Reason::DataLength, detail));
-    }
-    if let Some(reason) = digest_flaw(signer, digest.hash) {
-        let detail = format_args!("key pair `{}` does not allow {}", signer.keypair_name(), digest.hash);
-        return Err(refuse(check, reason, detail));
-    }
-    trace.step(check, Outcome::Passed, &format_args!("{mechanism} with {}", digest.hash));
-    Ok(material)
-}
-
-/// The hash that this mechanism always works with. Ed25519 hashes with SHA-512 inside (RFC 8032, section 5.1).
-fn inner_hash(mechanism: Mechanism) -> Option<Hash> {
-    match mechanism.scheme() {
-        Scheme::Ed25519 => Some(Hash::Sha512),
-        Scheme::RsaPkcs1 | Scheme::RsaPss | Scheme::Ecdsa => mechanism.hash(),
-    }
-}
-
-/// Why policy and key do not allow a mechanism, as far as it can be said without the data.
-pub(super) fn mechanism_flaw(signer: SignerRef<'_>, key: &PublicKey, mechanism: Mechanism) -> Option<Reason> {
-    let listed = signer.keypair.allowed_mechanisms.as_ref().is_none_or(|allowed| allowed.contains(&mechanism));
-    if !listed || mechanism.key_type() != key.key_type() {
-        return Some(Reason::MechanismNotAllowed);
-    }
-    let too_short = match key.material() {
-        KeyMaterial::Rsa { .. } => key.bits() < MIN_RSA_BITS,
-        KeyMaterial::Ec { .. } | KeyMaterial::Ed25519 { .. } => false,
-    };
-    if too_short {
-        return Some(Reason::KeySize);
-    }
-    inner_hash(mechanism).and_then(|hash| digest_flaw(signer, hash))
-}
-
-/// Why the key pair does not allow a hash.
-fn digest_flaw(signer: SignerRef<'_>, hash: Hash) -> Option<Reason> {
-    match &signer.keypair.allowed_digests {
-        Some(allowed) if allowed.contains(&hash) => None,
-        _ if hash.is_weak() => Some(Reason::DigestWeak),
-        Some(_) => Some(Reason::DigestNotAllowed),
-        None => None,
-    }
-}
-
-#[cold]
-fn algorithm_refused(signer: SignerRef<'_>, key: &PublicKey, mechanism: Mechanism, reason: Reason) -> Refused {
-    let keypair = signer.keypair_name();
-    let detail = match reason {
-        Reason::KeySize => format!("key pair `{keypair}` has {} bits, {MIN_RSA_BITS} are needed", key.bits()),
-        _ => format!("key pair `{keypair}` does not allow {mechanism}"),
-    };
-    Refused::new(Check::Algorithm, Denial::new(reason, detail))
 }
 
 /// Check 7.
@@ -277,7 +293,7 @@ fn everything_is_active<T: Trace + ?Sized>(
     let name = signer.name();
     let refuse = |reason, detail: Arguments<'_>| Err(refuse(Check::Active, reason, detail));
     match signer.keypair_status() {
-        KeypairStatus::Online => {}
+        KeypairStatus::Online | KeypairStatus::Offline => {}
         KeypairStatus::Suspended => {
             let detail = format_args!("key pair `{}` is suspended", signer.keypair_name());
             return refuse(Reason::KeypairSuspended, detail);
@@ -306,7 +322,27 @@ fn everything_is_active<T: Trace + ?Sized>(
             return refuse(Reason::CertificateExpired, detail);
         }
     }
-    trace.step(Check::Active, Outcome::Passed, &"key pair online, signer active");
+    if signer.category() == Category::Test {
+        is_young_enough(signer, material, attempt.now)?;
+    }
+    trace.step(Check::Active, Outcome::Passed, &format_args!("key pair {}, signer active", signer.keypair_status()));
+    Ok(())
+}
+
+/// A test key pair is for thirty days: its certificate's validity is no longer, and it is not older.
+fn is_young_enough(signer: SignerRef<'_>, material: &Material, now: Timestamp) -> Result<(), Refused> {
+    let keypair = signer.keypair_name();
+    let leaf = material.certificates.first();
+    if let Some(leaf) = leaf.filter(|leaf| leaf.not_after.duration_since(leaf.not_before) > TEST_LIFE) {
+        let days = leaf.not_after.duration_since(leaf.not_before).as_hours().checked_div(24).unwrap_or_default();
+        let detail = format_args!("key pair `{keypair}` is for tests, and its certificate is valid for {days} days");
+        return Err(refuse(Check::Active, Reason::TestTooOld, detail));
+    }
+    let ends = signer.keypair.created.and_then(|created| created.checked_add(TEST_LIFE).ok());
+    if let Some(end) = ends.filter(|end| now >= *end) {
+        let detail = format_args!("key pair `{keypair}` is for tests, and its thirty days ended at {end}");
+        return Err(refuse(Check::Active, Reason::TestTooOld, detail));
+    }
     Ok(())
 }
 

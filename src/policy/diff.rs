@@ -13,6 +13,8 @@ use std::{
     fmt::{self, Debug, Display},
 };
 
+mod rights;
+
 /// Which way a change goes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Effect {
@@ -55,6 +57,7 @@ pub fn diff(old: &Policy, new: &Policy) -> Vec<Change> {
     }
     principals(old, new, &mut found);
     signers(old, new, &mut found);
+    rights::look_at(old, new, &mut found);
     revocations(old, new, &mut found);
     found.changes.sort();
     found.changes
@@ -206,13 +209,15 @@ fn changed_signer(old: SignerRef<'_>, new: SignerRef<'_>, found: &mut Found) {
     }
     approvals(name, old, new, found);
     use super::model::{KeypairStatus, SignerStatus};
-    let signs = |signer: SignerRef<'_>| {
-        signer.status() == SignerStatus::Active && signer.keypair_status() == KeypairStatus::Online
+    let signs = |signer: SignerRef<'_>| match (signer.status(), signer.keypair_status()) {
+        (SignerStatus::Active, KeypairStatus::Online) => 2,
+        (SignerStatus::Active, KeypairStatus::Offline) => 1,
+        _ => 0,
     };
-    let status = match (signs(old), signs(new)) {
-        (false, true) => Effect::Weakens,
-        (true, false) => Effect::Strengthens,
-        _ => Effect::Changes,
+    let status = match signs(new).cmp(&signs(old)) {
+        std::cmp::Ordering::Greater => Effect::Weakens,
+        std::cmp::Ordering::Less => Effect::Strengthens,
+        std::cmp::Ordering::Equal => Effect::Changes,
     };
     found.word(&format!("`{name}` is"), &old.status(), &new.status(), status);
     found.word(&format!("the key pair of `{name}` is"), &old.keypair_status(), &new.keypair_status(), status);
@@ -230,6 +235,19 @@ fn changed_signer(old: SignerRef<'_>, new: SignerRef<'_>, found: &mut Found) {
     for (what, old, new) in lists {
         if old != new {
             found.add(Effect::Changes, format!("allowed {what} of `{name}`: {old} → {new}"));
+        }
+    }
+    for (what, old, new) in [
+        ("where", format!("{:?}", old.signer.place), format!("{:?}", new.signer.place)),
+        ("when", format!("{:?}", old.signer.when), format!("{:?}", new.signer.when)),
+    ] {
+        if old != new {
+            let effect = match (old.as_str(), new.as_str()) {
+                ("None", _) => Effect::Strengthens,
+                (_, "None") => Effect::Weakens,
+                _ => Effect::Changes,
+            };
+            found.add(effect, format!("`{what}` of `{name}` is another"));
         }
     }
     let switches = [

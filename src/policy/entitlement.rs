@@ -8,13 +8,13 @@ use super::{
     decision::{Attempt, Basis, Check, Counts, Denial, DigestCount, Outcome, Trace},
     grant::{Approval, GrantId, GrantSet, Held, Kind, MAX_COUNT, previous_hash},
     index::{ApprovalPolicy, Approver, PrincipalId, Step},
-    model::{PrincipalKind, ScopeField},
+    model::{Model, PrincipalKind, ScopeField},
     public_key::KeyId,
     reason::Reason,
     value::sha256_from_hex,
 };
 use jiff::{SignedDuration, Timestamp};
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::HashSet};
 
 mod builds;
 mod progress;
@@ -208,6 +208,7 @@ impl<'a> Question<'a> {
     /// Goes through the steps in order, as far as they are complete; gives the latest approval that counts.
     fn walk<'s>(&self, steps: &'s [Step]) -> Result<Timestamp, Open<'s>> {
         let (mut complete_since, mut latest) = (Timestamp::MIN, Timestamp::MIN);
+        let mut places = Places::default();
         for (number, step) in steps.iter().enumerate() {
             let mut people: Vec<(PrincipalId, Timestamp)> = Vec::new();
             let mut passed_over = None;
@@ -233,6 +234,11 @@ impl<'a> Question<'a> {
                 Some((_, moment)) => complete_since = *moment,
                 None => return Err(Open { number, step, people, passed_over }),
             }
+            let one_person_once = self.subject.signer.policy().duties.one_person_once;
+            if one_person_once && !places.take(needed, people.iter().map(|(person, _)| *person)) {
+                let passed_over = Some("one person counts once over all steps".to_owned());
+                return Err(Open { number, step, people, passed_over });
+            }
         }
         Ok(latest)
     }
@@ -256,18 +262,11 @@ impl<'a> Question<'a> {
         if policy.kind(person) != Some(PrincipalKind::User) || policy.is_disabled(person) {
             return Err(format!("`{name}` is disabled or no person"));
         }
-        let roles = self.subject.signer.roles(person);
-        if !roles.sign() {
-            return Err(format!("`{name}` is neither operator nor administrator of the signer"));
+        if policy.is_system(person) {
+            return Err(format!("`{name}` has the scope `system`"));
         }
-        let listed = step.approvers.iter().any(|approver| match approver {
-            Approver::User(user) => policy.is_user(person, *user),
-            Approver::Group(group) => policy.is_in_group(person, *group),
-            Approver::Role(role) => roles.has(*role),
-        });
-        if !listed {
-            return Err(format!("`{name}` is not an approver of this step"));
-        }
+        self.is_listed(step, person)?;
+        self.is_apart(person)?;
         let key = policy.approver_keys(person).iter().find(|key| key.fingerprint() == approval.key_fingerprint);
         match key {
             None => return Err(format!("the key `{name}` approved with is no longer in the policy")),
@@ -280,6 +279,46 @@ impl<'a> Question<'a> {
             return Err(format!("`{name}` approved on other earlier approvals than these"));
         }
         Ok(person)
+    }
+
+    /// Whether the step's list names this person. Holders of a role of the policy's own signal the step, whatever else they
+    /// hold; all others need the right to approve from every model that governs the key pair.
+    fn is_listed(&self, step: &Step, person: PrincipalId) -> Result<(), String> {
+        let signer = self.subject.signer;
+        let policy = signer.policy();
+        let mut listed_without_right = None;
+        for approver in &step.approvers {
+            let listed = match approver {
+                Approver::Holders(role) if policy.holds_role(person, *role) => return Ok(()),
+                Approver::Holders(_) => false,
+                Approver::User(user) => policy.is_user(person, *user),
+                Approver::Group(group) => policy.is_in_group(person, *group),
+                Approver::Role(role) => signer.roles(person).has(*role),
+            };
+            if listed {
+                let subject = Subject { principal: person, signer };
+                match signer.governed_by().iter().try_for_each(|model| model.may_approve(subject)) {
+                    Ok(()) => return Ok(()),
+                    Err(why) => listed_without_right = Some(why),
+                }
+            }
+        }
+        let name = policy.principal_name(person);
+        Err(listed_without_right.unwrap_or_else(|| format!("`{name}` is not an approver of this step")))
+    }
+
+    /// The rule that whoever signs as an operator approves nothing of the same signer.
+    fn is_apart(&self, person: PrincipalId) -> Result<(), String> {
+        let signer = self.subject.signer;
+        let policy = signer.policy();
+        if !policy.duties.operator_may_not_approve {
+            return Ok(());
+        }
+        if operates(Subject { principal: person, signer }) {
+            let name = policy.principal_name(person);
+            return Err(format!("`{name}` is an operator, and operators may not approve"));
+        }
+        Ok(())
     }
 
     fn incomplete(&self, Open { number, step, people, passed_over }: Open<'_>) -> Unusable {
@@ -358,11 +397,59 @@ impl<'a> Question<'a> {
     }
 }
 
+/// Whether somebody signs as an operator, by any model that governs the key pair.
+pub(super) fn operates(subject: Subject<'_>) -> bool {
+    subject.signer.governed_by().iter().any(|model| match model {
+        Model::Signer => subject.signer.roles(subject.principal).has(Role::Operator),
+        Model::Account | Model::AccessControl => model.may_sign_some_day(subject),
+    })
+}
+
+/// Who fills which place of the steps so far, each person one place: a matching, so that it never matters in which order
+/// people approved, and an approval more never takes one away.
+#[derive(Default)]
+struct Places {
+    /// The people who could take each place, and the one who does.
+    places: Vec<(Vec<PrincipalId>, Option<PrincipalId>)>,
+}
+
+impl Places {
+    /// Adds so many places for these people; false if no arrangement fills them all.
+    fn take(&mut self, count: usize, people: impl Iterator<Item = PrincipalId>) -> bool {
+        let people: Vec<PrincipalId> = people.collect();
+        (0..count).all(|_| {
+            self.places.push((people.clone(), None));
+            let last = self.places.len().saturating_sub(1);
+            self.fill(last, &mut HashSet::new())
+        })
+    }
+
+    /// Finds somebody for a place, moving others where that helps (augmenting paths; Kuhn, 1955). Steps are few.
+    fn fill(&mut self, place: usize, tried: &mut HashSet<PrincipalId>) -> bool {
+        let candidates = self.places.get(place).map(|(people, _)| people.clone()).unwrap_or_default();
+        for person in candidates {
+            if !tried.insert(person) {
+                continue;
+            }
+            let taken = self.places.iter().position(|(_, holder)| *holder == Some(person));
+            if taken.is_none_or(|other| self.fill(other, tried)) {
+                if let Some((_, holder)) = self.places.get_mut(place) {
+                    *holder = Some(person);
+                }
+                return true;
+            }
+        }
+        false
+    }
+}
+
 impl Step {
     fn of_one_administrator() -> Step {
         Step { approvers: Box::new([Approver::Role(Role::Administrator)]), required_approvals: 1 }
     }
 }
 
+#[cfg(test)]
+mod duties;
 #[cfg(test)]
 mod tests;

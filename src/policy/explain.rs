@@ -3,10 +3,11 @@
 //! Read next: `decide.rs`.
 
 use super::{
-    decide::decide,
-    decision::{Attempt, Basis, Check, Counts, Decision, Denial, Outcome, Trace},
+    decide::{Act, ActDecision, decide, decide_act, decide_by},
+    decision::{Attempt, Basis, Check, Counts, Decision, Denial, NoTrace, Outcome, Trace},
     grant::GrantSet,
     index::Policy,
+    model::Model,
     reason::Reason,
     value::one_line,
 };
@@ -135,6 +136,8 @@ pub struct Explanation {
     pub decision: Decision,
     /// What it checked.
     pub recording: Recording,
+    /// What each model that governs the key pair says by itself; nothing where there is only one.
+    pub verdicts: Vec<(Model, Option<Denial>)>,
     /// Who signs as what with which mechanism.
     subject: String,
     /// What stands against the signature beyond these checks.
@@ -175,8 +178,49 @@ impl Display for Explanation {
         if let Some(beyond) = &self.beyond {
             writeln!(f, "   ✗ 12 counts and records: {}", one_line(beyond))?;
         }
+        for (model, denial) in &self.verdicts {
+            match denial {
+                None => writeln!(f, "   ✓ {model} permits")?,
+                Some(denial) => writeln!(f, "   ✗ {model} denies {}: {}", denial.reason, one_line(&denial.detail))?,
+            }
+        }
         writeln!(f, "What would change the answer: {}", one_line(&self.what_would_change_it()))
     }
+}
+
+/// An act's decision with everything that led to it.
+#[derive(Debug)]
+pub struct ActExplanation {
+    /// What `decide_act` said.
+    pub decision: ActDecision,
+    /// What it checked.
+    pub recording: Recording,
+    subject: String,
+}
+
+impl Display for ActExplanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.decision {
+            ActDecision::Permit(_) => writeln!(f, "✓ PERMITTED: {}", self.subject)?,
+            ActDecision::Deny(denial) => writeln!(f, "✗ DENIED {}: {}", denial.reason, self.subject)?,
+        }
+        write!(f, "{}", self.recording)?;
+        let change = match &self.decision {
+            ActDecision::Permit(_) => "taking the role away that gives the right",
+            ActDecision::Deny(denial) => &denial.next,
+        };
+        writeln!(f, "What would change the answer: {}", one_line(change))
+    }
+}
+
+/// Decides the act and keeps the trace. The decision is `decide_act`'s own; `action` is its name, for people.
+#[must_use]
+pub fn explain_act(policy: &Policy, act: &Act<'_>, action: &str) -> ActExplanation {
+    let mut recording = Recording::new();
+    let decision = decide_act(policy, act, &mut recording);
+    let who = act.principal.map_or("nobody", |principal| policy.principal_name(principal.id));
+    let subject = format!("{who} does {} to {}", one_line(action), one_line(&act.object.to_string()));
+    ActExplanation { decision, recording, subject }
 }
 
 /// Decides the attempt and keeps the trace. The decision is `decide`'s own.
@@ -186,7 +230,13 @@ pub fn explain(policy: &Policy, attempt: &Attempt<'_>, grants: &GrantSet, counts
     let decision = decide(policy, attempt, grants, counts, &mut recording);
     let who = attempt.principal.map_or("nobody", |principal| policy.principal_name(principal.id));
     let subject = format!("{who} signs as {} with {}", one_line(attempt.signer), attempt.mechanism);
-    Explanation { decision, recording, subject, beyond: None }
+    let models = policy.signer(attempt.signer).map_or(&[][..], |signer| signer.governed_by());
+    let alone = |model: &Model| match decide_by(policy, attempt, grants, counts, Some(*model), &mut NoTrace) {
+        Decision::Permit(_) => (*model, None),
+        Decision::Deny(denial) => (*model, Some(denial)),
+    };
+    let verdicts = if models.len() > 1 { models.iter().map(alone).collect() } else { Vec::new() };
+    Explanation { decision, recording, verdicts, subject, beyond: None }
 }
 
 fn answer(decision: &Decision) -> String {

@@ -108,6 +108,15 @@ impl GrantId {
         sha256_from_hex(text).map(GrantId)
     }
 
+    /// The id under which the signatures of a release are counted. Another version is another release.
+    #[must_use]
+    pub(super) fn of_release(policy_id: &str, name: &str, version: &str) -> GrantId {
+        let lengths = [policy_id, name].map(|text| text.len().to_string());
+        let [id, release] = &lengths;
+        let parts = ["signgate.release/1 ", id, ":", policy_id, " ", release, ":", name, version];
+        GrantId(sha256(&parts.map(str::as_bytes)))
+    }
+
     /// `rq-` and the first 16 digits, for people.
     #[must_use]
     pub fn short_id(&self) -> String {

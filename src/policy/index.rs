@@ -3,14 +3,15 @@
 //! Read next: `signer_ref.rs`, `decide.rs`.
 
 use super::{
-    access::{Role, Roles},
+    access::{Role, Roles, Subject},
     algorithm::{Hash, Mechanism},
     approver_key::ApproverKey,
     certificate::{Flaw, Material},
     decision::{Identified, IdentitySource},
     directory::Directory,
     grant::GrantId,
-    model::{Category, KeypairStatus, PrincipalKind, ScopeField, SignerStatus},
+    model::{Category, KeypairStatus, Model, PrincipalKind, ScopeField, SignerStatus, UserScope},
+    permission::Permissions,
     rate::Rate,
     signer_ref::SignerRef,
     value::Name,
@@ -22,6 +23,12 @@ use std::{
     hash::{DefaultHasher, Hash as _, Hasher},
 };
 
+mod release;
+mod rights;
+
+pub(super) use release::*;
+pub(super) use rights::*;
+
 /// A policy, ready to be asked.
 #[derive(Debug)]
 pub struct Policy {
@@ -29,7 +36,18 @@ pub struct Policy {
     pub(super) standing: Standing,
     pub(super) users: Directory<User>,
     pub(super) groups: Directory<Group>,
+    pub(super) teams: Directory<Team>,
+    pub(super) permission_sets: Directory<PermissionSet>,
+    pub(super) roles: Directory<CustomRole>,
+    pub(super) applications: Directory<Application>,
+    pub(super) collections: Directory<u32>,
+    pub(super) containers: Directory<u32>,
+    /// Who made each.
+    pub(super) certificate_profiles: Directory<u32>,
+    pub(super) keypair_profiles: Directory<KeypairProfile>,
     pub(super) keypairs: Directory<Keypair>,
+    pub(super) releases: Directory<Release>,
+    pub(super) duties: Duties,
     pub(super) signers: Directory<Signer>,
     pub(super) signers_by_name: Vec<u32>,
     pub(super) os_users: HashMap<Box<str>, u32>,
@@ -84,6 +102,7 @@ pub enum CredentialState {
 pub(super) struct User {
     pub id: PrincipalId,
     pub kind: PrincipalKind,
+    pub scope: UserScope,
     pub os_user: Option<Box<str>>,
     pub has_credential: bool,
     pub approver_keys: Box<[ApproverKey]>,
@@ -94,6 +113,12 @@ pub(super) struct User {
     pub groups: Box<[u32]>,
     pub product_admin: bool,
     pub product_member: bool,
+    /// The roles of the policy's own, by himself or by a group, ascending.
+    pub roles: Box<[u32]>,
+    /// Whether he holds the role that comes with the product.
+    pub system_role: bool,
+    /// Those that are not void.
+    pub permissions: Permissions,
 }
 
 #[derive(Debug)]
@@ -117,6 +142,17 @@ pub(super) struct Keypair {
     pub category: Category,
     pub allowed_mechanisms: Option<Box<[Mechanism]>>,
     pub allowed_digests: Option<Box<[Hash]>>,
+    /// In the order of the policy; at least one.
+    pub governed_by: Box<[Model]>,
+    pub created: Option<Timestamp>,
+    pub profile: Option<u32>,
+    pub is_open: bool,
+    pub allowed: Crew,
+    pub team: Option<u32>,
+    /// The open releases that name it, by their start; none of their windows overlap.
+    pub releases: Box<[u32]>,
+    /// The signers that use it, ascending.
+    pub signers: Box<[u32]>,
 }
 
 #[derive(Debug)]
@@ -134,6 +170,8 @@ pub(super) struct Signer {
     pub observe_only: bool,
     pub certificate_revoked: bool,
     pub rate: Option<Rate>,
+    pub place: Option<Place>,
+    pub when: Option<Hours>,
     pub material: OnceCell<Result<Box<Material>, Flaw>>,
 }
 
@@ -185,6 +223,8 @@ pub(super) enum Approver {
     User(u32),
     Group(u32),
     Role(Role),
+    /// Holders of a role of the policy's own.
+    Holders(u32),
 }
 
 #[derive(Default, Debug)]
@@ -342,10 +382,10 @@ impl Policy {
         self.user(principal).map(|(_, user)| user.kind)
     }
 
-    /// Whether the signer exists for this principal: by any role on it, or as a product administrator.
+    /// Whether the signer exists for this principal: by every model that governs its key pair.
     #[must_use]
     pub fn may_see(&self, principal: PrincipalId, signer: SignerRef<'_>) -> bool {
-        self.is_product_admin(principal) || !signer.roles(principal).is_empty()
+        signer.governed_by().iter().all(|model| model.sees(Subject { principal, signer }))
     }
 
     /// Whether the principal manages signers and members.

@@ -3,6 +3,8 @@
 //! A finding never changes a decision. Read next: `lint/signer.rs`.
 
 mod approval;
+mod release;
+mod rights;
 mod signer;
 
 use super::{
@@ -71,6 +73,8 @@ pub fn lint(policy: &Policy, source: &[u8], context: LintContext<'_>) -> Vec<Fin
     let mut findings = Findings::default();
     users(policy, context, &mut findings);
     keypairs(policy, context, &mut findings);
+    rights::look_at(policy, context, &mut findings);
+    release::look_at(policy, &mut findings);
     let crowd = approval::Crowd::of(policy);
     let mut identities: HashMap<KeyId, &str> = HashMap::new();
     for one in policy.signers() {

@@ -7,9 +7,12 @@ pub mod public_key;
 pub mod slot_id;
 
 mod access;
+mod access_string;
+mod action;
 mod approver_key;
 mod build_report;
 mod certificate;
+mod circumstances;
 mod decide;
 mod decision;
 mod diff;
@@ -24,45 +27,55 @@ mod lint;
 mod locate;
 mod model;
 mod parse;
+mod permission;
 #[cfg(test)]
 mod properties;
 mod rate;
 mod reason;
+mod release;
 mod request;
 mod resolve;
 mod revoke;
+mod rights_held;
 mod schema;
 mod scope;
 mod short_text;
 mod signer_ref;
+mod source_edit;
+mod suspend;
 mod value;
 
 pub use access::Role;
+pub use action::{Action, Common, Object, Strings};
 pub use approver_key::ApproverKey;
 pub use build_report::{BuildReport, ReportedDigest};
 pub use certificate::{Certificate, Material};
-pub use decide::{Permit, decide};
+pub use decide::{Act, ActDecision, ActPermit, Permit, decide, decide_act};
 pub use decision::{
     Attempt, Basis, Caller, Check, Counts, Decision, Denial, Digest, DigestCount, Identified, IdentitySource, NoTrace,
     Outcome, Trace,
 };
 pub use diff::{Change, Effect, diff};
 pub use entitlement::{GrantLeft, OpenBuilds, OpenStep, Progress};
-pub use explain::{Explanation, Recording, Step, explain};
+pub use explain::{ActExplanation, Explanation, Recording, Step, explain, explain_act};
 pub use grant::{Approval, Grant, GrantId, GrantSet, Kind, Statement, previous_hash};
 pub use index::{ApprovalPolicy, CredentialState, Policy, PrincipalId, Standing};
 pub use lint::{Finding, LintContext, Severity, lint};
 pub use locate::Position;
 pub(crate) use locate::positions;
-pub use model::{Category, KeypairStatus, PrincipalKind, ScopeField, SignerStatus};
+pub use model::{Category, KeypairStatus, Model, PrincipalKind, ScopeField, SignerStatus};
 pub use parse::{PolicyError, Problem};
+pub use permission::Permission;
 pub use rate::Rate;
 pub use reason::{Reason, ReasonClass};
+pub use release::ReleaseUse;
 pub use request::Terms;
 pub use revoke::revoke_grant;
+pub use rights_held::{CredentialLife, KeypairView, RightsHeld, TeamLife};
 pub use schema::schema;
 pub use scope::{Scope, ScopeDigest};
 pub use signer_ref::SignerRef;
+pub use suspend::set_keypair_status;
 pub use value::{is_name, seconds};
 
 /// No policy document is larger, in bytes.

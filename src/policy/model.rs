@@ -5,7 +5,7 @@
 
 use super::{
     access::Role,
-    algorithm::{Hash, Mechanism},
+    algorithm::{Hash, KeyType, Mechanism},
     directory::Directory,
     short_text::ShortText,
     value::{Date, HexBytes, Name, Object, Sha256, Span, present, read_word, words},
@@ -15,6 +15,14 @@ use serde::{
     de::{self, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 use std::fmt;
+
+mod circumstances;
+mod release;
+mod rights;
+
+pub(super) use circumstances::*;
+pub(super) use release::*;
+pub(super) use rights::*;
 
 /// The whole document.
 #[derive(Deserialize, Debug)]
@@ -27,9 +35,31 @@ pub(super) struct Document {
     #[serde(default)]
     pub groups: Directory<Group>,
     #[serde(default)]
+    pub teams: Directory<Team>,
+    #[serde(default)]
+    pub permission_sets: Directory<PermissionSet>,
+    #[serde(default)]
+    pub roles: Directory<CustomRole>,
+    #[serde(default)]
+    pub assignments: Vec<Object<Assignment>>,
+    #[serde(default)]
     pub product_roles: Object<ProductRoles>,
     #[serde(default)]
+    pub applications: Directory<Application>,
+    #[serde(default)]
+    pub collections: Directory<Numbered>,
+    #[serde(default)]
+    pub containers: Directory<Numbered>,
+    #[serde(default)]
+    pub certificate_profiles: Directory<CertificateProfile>,
+    #[serde(default)]
+    pub keypair_profiles: Directory<KeypairProfile>,
+    #[serde(default)]
     pub keypairs: Directory<Keypair>,
+    #[serde(default)]
+    pub releases: Directory<Release>,
+    #[serde(default)]
+    pub separation_of_duties: Vec<Duty>,
     #[serde(default)]
     pub signers: Directory<Signer>,
     #[serde(default)]
@@ -42,6 +72,8 @@ pub(super) struct Document {
 pub(super) struct User {
     #[serde(default = "person")]
     pub kind: PrincipalKind,
+    #[serde(default = "account")]
+    pub scope: UserScope,
     #[serde(default, deserialize_with = "present")]
     pub os_user: Option<String>,
     #[serde(default)]
@@ -58,6 +90,20 @@ pub(super) struct User {
 
 fn person() -> PrincipalKind {
     PrincipalKind::User
+}
+
+fn account() -> UserScope {
+    UserScope::Account
+}
+
+words! {
+    /// What a user, or a role, is for.
+    UserScope, "a scope" {
+        /// Work with key pairs.
+        Account = "account",
+        /// Day-to-day configuration; nothing cryptographic, whatever else is held.
+        System = "system",
+    }
 }
 
 words! {
@@ -151,6 +197,18 @@ pub(super) struct Keypair {
     #[serde(default = "production")]
     pub category: Category,
     #[serde(default, deserialize_with = "present")]
+    pub created: Option<Date>,
+    #[serde(default, deserialize_with = "present")]
+    pub profile: Option<Name>,
+    #[serde(default = "restricted")]
+    pub access: KeypairAccess,
+    #[serde(default)]
+    pub allowed_users: Vec<Name>,
+    #[serde(default)]
+    pub allowed_user_groups: Vec<Name>,
+    #[serde(default, deserialize_with = "present")]
+    pub team: Option<Name>,
+    #[serde(default, deserialize_with = "present")]
     pub allowed_mechanisms: Option<Vec<Mechanism>>,
     #[serde(default, deserialize_with = "present")]
     pub allowed_digests: Option<Vec<Hash>>,
@@ -162,6 +220,10 @@ fn online() -> KeypairStatus {
     KeypairStatus::Online
 }
 
+fn restricted() -> KeypairAccess {
+    KeypairAccess::Restricted
+}
+
 fn production() -> Category {
     Category::Production
 }
@@ -171,6 +233,8 @@ words! {
     KeypairStatus, "a key pair's status" {
         /// May be used.
         Online = "online",
+        /// Signs only in an approved release.
+        Offline = "offline",
         /// Signs nothing until the status is set back.
         Suspended = "suspended",
         /// Signs nothing any more.
@@ -179,20 +243,24 @@ words! {
 }
 
 words! {
-    /// What a key pair is for. Shown to people; changes no decision.
+    /// What a key pair is for.
     Category, "a key pair's category" {
         /// For what is released.
         Production = "production",
-        /// For trying things out.
+        /// For trying things out, for at most thirty days.
         Test = "test",
     }
 }
 
 words! {
-    /// An access model.
+    /// An access model. All that a key pair names must permit.
     Model, "an access model" {
-        /// Members of a signer, with an approval policy.
+        /// Members of a signer.
         Signer = "signer",
+        /// Account permissions in roles, and key pairs assigned to users, groups and teams.
+        Account = "account",
+        /// Access control strings in roles.
+        AccessControl = "access_control",
     }
 }
 
@@ -219,6 +287,10 @@ pub(super) struct Signer {
     pub certificate_revoked: bool,
     #[serde(default, deserialize_with = "present")]
     pub rate: Option<Object<RateRule>>,
+    #[serde(default, rename = "where", deserialize_with = "present")]
+    pub place: Option<Object<Place>>,
+    #[serde(default, deserialize_with = "present")]
+    pub when: Option<Object<Hours>>,
 }
 
 /// How often a signer signs.
@@ -336,6 +408,12 @@ impl<'de> Deserialize<'de> for Mechanism {
 impl<'de> Deserialize<'de> for Hash {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         read_word(deserializer, "a hash", Hash::from_name, || Hash::ALL.into_iter().map(Hash::name))
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyType {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        read_word(deserializer, "a kind of key", KeyType::from_name, || KeyType::ALL.into_iter().map(KeyType::name))
     }
 }
 

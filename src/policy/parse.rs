@@ -216,4 +216,6 @@ fn place(bytes: &[u8], found: Vec<resolve::Misfit>) -> Vec<Problem> {
 }
 
 #[cfg(test)]
+mod rights;
+#[cfg(test)]
 mod tests;

@@ -87,6 +87,8 @@ reasons! {
     CredentialDisabled = 205, "SG-CREDENTIAL-DISABLED", DecidedNo, "ask an administrator for a new service token";
     /// There is no such signer, or it is hidden from this caller.
     SignerUnknown = 301, "SG-SIGNER-UNKNOWN", DecidedNo, "ask an administrator to make you a member of the signer";
+    /// There is no such thing in the policy.
+    ObjectUnknown = 302, "SG-OBJECT-UNKNOWN", DecidedNo, "name something that the policy has";
     /// The mechanism is not allowed for this key pair, or is not for this kind of key.
     MechanismNotAllowed = 401, "SG-MECHANISM-NOT-ALLOWED", Mechanism, "use a mechanism that the key pair allows";
     /// The hash is weak and the key pair does not allow it by name.
@@ -105,8 +107,26 @@ reasons! {
     Auditor = 501, "SG-AUDITOR", NeverSigns, "ask an administrator for the role operator";
     /// Product administrators sign only with a role on the signer.
     ProductAdmin = 502, "SG-PRODUCT-ADMIN", NeverSigns, "have yourself made an operator of the signer";
+    /// The scope `system` is kept away from every key.
+    SystemScope = 503, "SG-SYSTEM-SCOPE", NeverSigns, "sign as a user whose scope is not system";
+    /// No role holds the account permission.
+    PermissionMissing = 504, "SG-PERMISSION-MISSING", NeverSigns, "ask an administrator for a role with the permission";
+    /// A role holds the account permission, but what it needs besides is missing.
+    PermissionVoid = 505, "SG-PERMISSION-VOID", NeverSigns, "ask an administrator for the permission that this one needs";
+    /// No access control string covers what is asked.
+    AccessStringMissing = 506, "SG-ACCESS-STRING-MISSING", NeverSigns, "ask an administrator for a role with the string";
+    /// Whoever signs policies may not sign with their keys.
+    PolicyAuthor = 507, "SG-POLICY-AUTHOR", NeverSigns, "have somebody sign who has no policy keys";
+    /// The role does not include this action.
+    RoleMissing = 508, "SG-ROLE-MISSING", DecidedNo, "ask an administrator for a role with this right";
     /// No role on the signer.
     NotMember = 601, "SG-NOT-A-MEMBER", DecidedNo, "ask an administrator to make you a member of the signer";
+    /// The key pair is assigned neither to this user nor to a group or team of his.
+    NotAssigned = 602, "SG-NOT-ASSIGNED", DecidedNo, "ask an administrator to assign the key pair to you";
+    /// The team that the key pair is assigned to is over.
+    TeamExpired = 603, "SG-TEAM-EXPIRED", DecidedNo, "ask an administrator to extend the team";
+    /// The permission reaches only what is one's own.
+    NotOwn = 604, "SG-NOT-OWN", DecidedNo, "ask whoever it belongs to";
     /// The signer is pending, failed, disabled or expired.
     SignerNotActive = 701, "SG-SIGNER-NOT-ACTIVE", DecidedNo, "ask an administrator to activate the signer";
     /// The key pair is suspended.
@@ -121,6 +141,26 @@ reasons! {
     CertificateRevoked = 706, "SG-CERTIFICATE-REVOKED", DecidedNo, "ask an administrator for a new certificate";
     /// The signer's key was replaced between C_SignInit and the signature.
     KeyReplaced = 707, "SG-KEY-REPLACED", DecidedNo, "run the tool again";
+    /// A test key pair, or its certificate, is meant to last longer than thirty days.
+    TestTooOld = 708, "SG-TEST-TOO-OLD", DecidedNo, "make a new test key pair, or use one for production";
+    /// The key pair is offline and no release names it.
+    ReleaseRequired = 801, "SG-RELEASE-REQUIRED", DecidedNo, "request a release for the key pair";
+    /// The release lacks approvals of people who may approve it.
+    ReleaseNotApproved = 802, "SG-RELEASE-NOT-APPROVED", DecidedNo, "have the release approved";
+    /// Not a participant of the release.
+    ReleaseNotParticipant = 803, "SG-RELEASE-NOT-PARTICIPANT", DecidedNo, "ask for a place among the participants of the release";
+    /// The release's window has not begun or is over.
+    ReleaseWindow = 804, "SG-RELEASE-WINDOW", DecidedNo, "sign in the window, or request another release";
+    /// Too few builds report the same digests.
+    ReleaseNotCompared = 805, "SG-RELEASE-NOT-COMPARED", DecidedNo, "report the digests of another build of the release";
+    /// The threat scan is missing, failed, or was run by somebody who may not.
+    ReleaseNotScanned = 806, "SG-RELEASE-NOT-SCANNED", DecidedNo, "run the threat scan of the release";
+    /// The release's signatures are used up.
+    ReleaseExhausted = 807, "SG-RELEASE-EXHAUSTED", DecidedNo, "request another release";
+    /// The release is counted by another ledger.
+    ReleaseWrongLedger = 808, "SG-RELEASE-WRONG-LEDGER", DecidedNo, "sign on the host whose ledger the release names";
+    /// The release is for key pairs of another status or category.
+    ReleaseType = 809, "SG-RELEASE-TYPE", DecidedNo, "request a release of the type that fits the key pair";
     /// The signer needs approvals and no grant has them.
     ApprovalRequired = 901, "SG-APPROVAL-REQUIRED", DecidedNo, "signgate request";
     /// The grant is revoked.
@@ -141,6 +181,10 @@ reasons! {
     ScopeMismatch = 1003, "SG-SCOPE-MISMATCH", DecidedNo, "sign as the grant says, or signgate request";
     /// The signer's signatures for this hour are spent.
     RateReached = 1101, "SG-RATE-REACHED", DecidedNo, "wait, or have an administrator raise `rate.per_hour` of the signer";
+    /// The signer does not sign from this program, host or user.
+    WrongPlace = 1102, "SG-WRONG-PLACE", DecidedNo, "sign from where the signer's policy says";
+    /// The signer does not sign at this time.
+    WrongTime = 1103, "SG-WRONG-TIME", DecidedNo, "sign when the signer's policy says";
     /// The counts can not be written.
     LedgerUnwritable = 1201, "SG-LEDGER-UNWRITABLE", CannotDecide, "signgate doctor";
     /// The audit records can not be written.

@@ -3,10 +3,12 @@
 //! Read next: `grant.rs`, `entitlement.rs`.
 
 use super::{
+    access::Subject,
+    access_string::Verb,
     decision::{Caller, Digest},
     grant::{GrantId, Kind, MAX_COUNT, Statement},
     index::PrincipalId,
-    model::ScopeField,
+    model::{Model, ScopeField},
     scope::{Scope, ScopeDigest},
     signer_ref::SignerRef,
 };
@@ -52,17 +54,17 @@ impl SignerRef<'_> {
     pub fn request(self, terms: Terms) -> Result<Statement, String> {
         let policy = self.policy();
         let name = self.name();
-        if !self.may_ever_sign(terms.requester) {
-            return Err(format!(
-                "`{}` is neither operator nor administrator of `{name}`",
-                policy.principal_name(terms.requester)
-            ));
+        let lacks = |who: PrincipalId| match self.governed_by() {
+            [Model::Signer] => {
+                format!("`{}` is neither operator nor administrator of `{name}`", policy.principal_name(who))
+            }
+            _ => format!("`{}` has not the rights on `{name}` that its models ask for", policy.principal_name(who)),
+        };
+        if !self.may_request(terms.requester) {
+            return Err(lacks(terms.requester));
         }
         if !self.may_ever_sign(terms.grantee) {
-            return Err(format!(
-                "`{}` is neither operator nor administrator of `{name}`",
-                policy.principal_name(terms.grantee)
-            ));
+            return Err(lacks(terms.grantee));
         }
         let Some(rules) = self.approval_policy().filter(|rules| rules.has_steps()) else {
             return Err(format!("`{name}` asks for no approvals; its operators sign directly"));
@@ -99,6 +101,17 @@ impl SignerRef<'_> {
             signings,
             store_id: terms.store_id,
             window,
+        })
+    }
+}
+
+impl SignerRef<'_> {
+    /// Whether somebody may ask for signatures: whoever may sign, and where strings govern whoever holds that for asking.
+    fn may_request(self, principal: PrincipalId) -> bool {
+        let subject = Subject { principal, signer: self };
+        self.governed_by().iter().all(|model| match model {
+            Model::AccessControl => self.policy().covers_signer(principal, Verb::Request, self.id()),
+            Model::Signer | Model::Account => model.may_sign_some_day(subject),
         })
     }
 }

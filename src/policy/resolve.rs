@@ -12,7 +12,11 @@ use super::{
 };
 use std::collections::{HashMap, HashSet};
 
+mod circumstances;
 mod groups;
+mod keypairs;
+mod releases;
+mod rights;
 mod signers;
 
 /// More than these are not worth reading.
@@ -44,34 +48,75 @@ impl Misfits {
 }
 
 pub(super) fn resolve(document: Document) -> Result<Policy, Vec<Misfit>> {
-    let Document { schema, id, users, groups, product_roles: Object(product_roles), keypairs, signers, revocations } =
-        document;
     let mut misfits = Misfits::default();
-    if schema != SCHEMA_NAME {
-        let shown = schema.escape_debug();
+    if document.schema != SCHEMA_NAME {
+        let shown = document.schema.escape_debug();
         misfits.add(&["schema"], format!("schema `{shown}` is not known"), Some(format!("write `{SCHEMA_NAME}`")));
     }
+    let Document { id, users, groups, roles, assignments, keypairs, signers, releases, revocations, .. } = document;
+    let Object(product_roles) = document.product_roles;
     let membership = groups::Membership::of(&users, &groups, &mut misfits);
     let administration = Administration::of(&product_roles, &users, &groups, &mut misfits);
+    let permission_sets =
+        document.permission_sets.map(|_, _, set| index::PermissionSet { texts: set.access_control.into() });
+    let mut roles = rights::roles(roles, &permission_sets, &mut misfits);
+    let service_users: HashSet<u32> = users
+        .iter()
+        .filter(|(_, _, user)| user.kind == PrincipalKind::ServiceUser)
+        .map(|(number, _, _)| number)
+        .collect();
+    let is_service_user = |number: u32| service_users.contains(&number);
+    let assigned = rights::Assigned::of(assignments, &users, &groups, &roles, is_service_user, &mut misfits);
     let mut people = People::default();
     let users = users.map(|number, name, user| {
-        let of = membership.of_user(number);
-        people.enter(number, name, user, of, &administration, &mut misfits)
+        let rights = assigned.rights(number, membership.of_user(number), user.scope, &roles);
+        people.enter(number, name, user, rights, &administration, &mut misfits)
     });
     let mut groups = groups.map(|_, _, _| index::Group { has_credential: false });
     for (_, _, user) in users.iter().filter(|(_, _, user)| user.has_credential) {
-        for number in &user.groups {
-            if let Some(group) = groups.get_mut(*number) {
+        for group in &user.groups {
+            if let Some(group) = groups.get_mut(*group) {
                 group.has_credential = true;
             }
         }
+        for role in &user.roles {
+            if let Some(role) = roles.get_mut(*role) {
+                role.has_credential = true;
+            }
+        }
     }
-    let keypairs = keypairs.map(|_, name, keypair| keypair_of(name, keypair, &mut misfits));
+    let teams = document.teams.map(|_, name, team| rights::team(name, &team, &users, &groups, &mut misfits));
+    let keypair_profiles =
+        document.keypair_profiles.map(|_, name, profile| rights::profile(name, profile, &mut misfits));
+    let mut keypairs = keypairs.map(|_, name, keypair| {
+        let context =
+            keypairs::Context { users: &users, groups: &groups, teams: &teams, keypair_profiles: &keypair_profiles };
+        context.keypair(name, keypair, &mut misfits)
+    });
+    let applications = document.applications.map(|_, name, application| {
+        rights::application(name, application, &users, &groups, &keypairs, is_service_user, &mut misfits)
+    });
+    let certificate_profiles = document.certificate_profiles.map(|_, name, profile| {
+        users.number(&profile.created_by).unwrap_or_else(|| {
+            let (message, hint) = missing("user", &profile.created_by, &users);
+            misfits.add(&["certificate_profiles", name, "created_by"], message, hint);
+            u32::MAX
+        })
+    });
     let mut ids = hashbrown::HashSet::new();
     let signers = signers.map(|_, name, signer| {
-        let context = signers::Context { users: &users, groups: &groups, keypairs: &keypairs };
+        let context = signers::Context { users: &users, groups: &groups, keypairs: &keypairs, roles: &roles };
         context.signer(name, signer, &mut ids, &mut misfits)
     });
+    keypairs::enter_signers(&signers, &mut keypairs);
+    let mut ids = HashSet::new();
+    let releases = releases.map(|_, name, release| {
+        let context = releases::Context { policy_id: &id, users: &users, groups: &groups, keypairs: &keypairs };
+        context.release(name, release, &mut ids, &mut misfits)
+    });
+    releases::enter(&releases, &mut keypairs, &mut misfits);
+    let collections = rights::numbered("collections", document.collections, &mut misfits);
+    let containers = rights::numbered("containers", document.containers, &mut misfits);
     let revoked = revoked_of(revocations, &keypairs, &mut misfits);
     if !misfits.0.is_empty() {
         return Err(misfits.0);
@@ -84,7 +129,17 @@ pub(super) fn resolve(document: Document) -> Result<Policy, Vec<Misfit>> {
         standing: Standing::default(),
         users,
         groups,
+        teams,
+        permission_sets,
+        roles,
+        applications,
+        collections,
+        containers,
+        certificate_profiles,
+        keypair_profiles,
         keypairs,
+        releases,
+        duties: index::Duties::of(&document.separation_of_duties),
         signers,
         signers_by_name,
         os_users: people.os_users,
@@ -109,7 +164,7 @@ impl People {
         number: u32,
         name: &Name,
         user: model::User,
-        groups: Box<[u32]>,
+        rights: rights::Rights,
         administration: &Administration,
         misfits: &mut Misfits,
     ) -> index::User {
@@ -131,19 +186,23 @@ impl People {
         }
         let approver_keys = self.approver_keys(number, name, &user, misfits);
         let build_keys = self.build_keys(name, &user, misfits);
-        let (product_admin, product_member) = administration.roles(number, &groups);
+        let (product_admin, product_member) = administration.roles(number, &rights.groups);
         index::User {
             id: PrincipalId::new(number, name),
             kind: user.kind,
+            scope: user.scope,
             os_user: user.os_user.map(String::into_boxed_str),
             has_credential: !user.credentials.is_empty(),
             approver_keys,
             policy_keys: user.policy_keys.into(),
             build_keys,
             disabled: user.disabled,
-            groups,
+            groups: rights.groups,
             product_admin,
             product_member,
+            roles: rights.roles,
+            system_role: rights.system_role,
+            permissions: rights.permissions,
         }
     }
 
@@ -278,27 +337,6 @@ fn find<U, G>(text: &str, users: &Directory<U>, groups: &Directory<G>) -> Result
 fn missing<T>(kind: &str, name: &str, known: &Directory<T>) -> Missing {
     let hint = nearest(name, known.names()).map(|near| format!("did you mean `{near}`"));
     (format!("there is no {kind} `{}`", name.escape_debug()), hint)
-}
-
-fn keypair_of(name: &Name, keypair: model::Keypair, misfits: &mut Misfits) -> index::Keypair {
-    let lists = [
-        ("allowed_mechanisms", keypair.allowed_mechanisms.as_ref().map(Vec::len)),
-        ("allowed_digests", keypair.allowed_digests.as_ref().map(Vec::len)),
-        ("governed_by", keypair.governed_by.as_ref().map(Vec::len)),
-    ];
-    for (member, _) in lists.into_iter().filter(|(_, length)| *length == Some(0)) {
-        let hint = "name at least one, or leave the member out".to_owned();
-        misfits.add(&["keypairs", name, member], "an empty list", Some(hint));
-    }
-    index::Keypair {
-        public_key: keypair.public_key,
-        token: keypair.token,
-        cka_id: keypair.cka_id.map(|id| id.0),
-        status: keypair.status,
-        category: keypair.category,
-        allowed_mechanisms: keypair.allowed_mechanisms.map(Vec::into_boxed_slice),
-        allowed_digests: keypair.allowed_digests.map(Vec::into_boxed_slice),
-    }
 }
 
 fn revoked_of(

@@ -1,42 +1,31 @@
 //! One more revocation in a policy document, written into the text as it is: order, indentation and everything else
 //! that its author wrote stays. Read next: `../cli/revoke.rs`.
 
-use super::{Policy, locate::positions};
+use super::source_edit::Text;
 
 /// The document with a revocation of this grant, which comes first in the list.
 ///
 /// # Errors
 /// The document is not a usable policy, before or after.
 pub fn revoke_grant(document: &[u8], grant: &str, reason: Option<&str>) -> Result<Vec<u8>, String> {
-    let text = std::str::from_utf8(document).map_err(|_| "the policy is not UTF-8".to_owned())?;
-    Policy::parse(document).map_err(|error| format!("the policy is not usable: {error}"))?;
+    let text = Text::of(document)?;
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let reason = reason.map(|reason| format!(", \"reason\": {}", quoted(reason))).unwrap_or_default();
     let entry = format!("{{ \"grant\": {}{reason} }}", quoted(grant));
-    let lost = || "the policy has another shape than expected".to_owned();
-    let place = |pointer: &str| {
-        let found = positions(document, &[pointer.to_owned()]).into_iter().next().flatten()?;
-        let line: usize = text.split_inclusive('\n').take(found.line.checked_sub(1)?).map(str::len).sum();
-        let column = text.get(line..)?.char_indices().nth(found.column.checked_sub(1)?)?.0;
-        line.checked_add(column)
-    };
-    let (at, inserted) = match place("/revocations") {
+    match text.place("/revocations") {
         Some(list) => {
-            let is_empty = place("/revocations/0").is_none();
-            (list, format!("{entry}{}", if is_empty { "" } else { ",\n    " }))
+            let is_empty = text.place("/revocations/0").is_none();
+            text.with(list.saturating_add(1), 0, &format!("{entry}{}", if is_empty { "" } else { ",\n    " }))
         }
         // A usable policy has members.
-        None => (place("").ok_or_else(lost)?, format!("\n  \"revocations\": [{entry}],")),
-    };
-    let (before, after) = text.split_at_checked(at.saturating_add(1)).ok_or_else(lost)?;
-    let new = [before, &inserted, after].concat().into_bytes();
-    Policy::parse(&new).map_err(|error| error.to_string())?;
-    Ok(new)
+        None => text.with_member("", "revocations", &format!("[{entry}]")),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Policy;
 
     const ID: &str = "rq-0123456789abcdef";
 

@@ -6,9 +6,12 @@ use super::{
     SCHEMA_NAME,
     access::Role,
     algorithm::{Hash, Mechanism},
-    model::{Category, KeypairStatus, Model, PrincipalKind, ScopeField, SignerStatus},
+    model::{Category, Duty, KeypairAccess, KeypairStatus, Model, PrincipalKind, ScopeField, SignerStatus, UserScope},
 };
 use serde_json::{Value, json};
+
+mod release;
+mod rights;
 
 /// The JSON Schema of a policy document.
 #[must_use]
@@ -21,7 +24,18 @@ pub fn schema() -> Value {
             "id": name("Name of the policy. Grants are bound to it; never change it."),
             "users": directory("People and build servers, by name.", "user"),
             "groups": directory("Sets of users and groups, by name.", "group"),
+            "teams": directory("People who share key pairs, by name.", "team"),
+            "permission_sets": directory("Access control strings for several roles, by name.", "permission_set"),
+            "roles": directory("Roles with account permissions and access control strings, by name.", "role"),
+            "assignments": list("Who has which role.", reference("assignment")),
             "product_roles": reference("product_roles"),
+            "applications": directory("Places where teams issue certificates, by name.", "application"),
+            "collections": directory("Certificate collections that strings name by id.", "numbered"),
+            "containers": directory("Certificate store containers that strings name by id.", "numbered"),
+            "certificate_profiles": directory("Certificate profiles and who made them, by name.", "certificate_profile"),
+            "keypair_profiles": directory("What key pairs of a profile may do, by name.", "keypair_profile"),
+            "releases": directory("What offline key pairs sign in, by name.", "release"),
+            "separation_of_duties": choice("Rules that keep duties apart; nobody approves a request of his own anyway.", Duty::ALL.iter().map(|w| w.name())),
             "keypairs": directory("Key pairs on the tokens, by name.", "keypair"),
             "signers": directory("Signing identities, by name; each is a token to its members.", "signer"),
             "revocations": list("What counts no more, from now on.", reference("revocation")),
@@ -32,6 +46,7 @@ pub fn schema() -> Value {
         "product_roles": product_roles(), "keypair": keypair(), "signer": signer(), "member": member(),
         "approval_policy": approval_policy(), "step": step(), "reproducible_builds": reproducible_builds(), "revocation": revocation(),
     });
+    let definitions = rights::definitions().into_iter().chain(release::definitions()).fold(definitions, with);
     if let Some(whole) = whole.as_object_mut() {
         whole.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
         whole.insert("title".to_owned(), json!("signgate policy"));
@@ -40,12 +55,20 @@ pub fn schema() -> Value {
     whole
 }
 
+fn with(mut definitions: Value, (name, definition): (&'static str, Value)) -> Value {
+    if let Some(definitions) = definitions.as_object_mut() {
+        definitions.insert(name.to_owned(), definition);
+    }
+    definitions
+}
+
 fn user() -> Value {
     object(
         "A person or a build server.",
         &[],
         json!({
             "kind": words("A service user signs and requests but never approves.", PrincipalKind::ALL.iter().map(|w| w.name()), Some("user")),
+            "scope": words("A user of the scope system never uses a key.", UserScope::ALL.iter().map(|w| w.name()), Some("account")),
             "os_user": text("The operating system user that is this user."),
             "credentials": list("Service tokens; several at once while one replaces another.", reference("credential")),
             "approver_keys": list("SSH keys that approve requests in this user's name.", reference("approver_key")),
@@ -102,10 +125,16 @@ fn keypair() -> Value {
             "public_key": text("PEM block PUBLIC KEY. May be left out if the signers have certificates."),
             "token": name("The entry of the configuration's backend.tokens that holds the key."),
             "cka_id": { "type": "string", "pattern": "^([0-9a-fA-F]{2})+$", "description": "CKA_ID of the key on the token." },
-            "status": words("Only an online key pair signs.", KeypairStatus::ALL.iter().map(|w| w.name()), Some("online")),
-            "category": words("What the key pair is for; for people.", Category::ALL.iter().map(|w| w.name()), Some("production")),
+            "status": words("An offline key pair signs only in an approved release; a suspended or revoked one never.", KeypairStatus::ALL.iter().map(|w| w.name()), Some("online")),
+            "category": words("A test key pair, and its certificate, last for thirty days.", Category::ALL.iter().map(|w| w.name()), Some("production")),
             "allowed_mechanisms": choice("The only mechanisms that sign. Left out: all that fit the key.", Mechanism::ALL.iter().map(|w| w.name())),
             "allowed_digests": choice("The only hashes that are signed. Left out: all but the weak ones.", Hash::ALL.iter().map(|w| w.name())),
+            "created": date("When the key pair was made: a test key pair signs for thirty days."),
+            "profile": name("The key pair profile that limits it."),
+            "access": words("Open: assigned to everybody (model account).", KeypairAccess::ALL.iter().map(|w| w.name()), Some("restricted")),
+            "allowed_users": list("Users it is assigned to (model account).", json!({ "type": "string" })),
+            "allowed_user_groups": list("Groups it is assigned to (model account).", json!({ "type": "string" })),
+            "team": name("The team it is assigned to (model account)."),
             "governed_by": choice("Access models that must all permit.", Model::ALL.iter().map(|w| w.name())),
         }),
     )
@@ -128,6 +157,8 @@ fn signer() -> Value {
             "rate": object("How often the signer signs, over all callers.", &["per_hour"], json!({
                 "per_hour": { "type": "integer", "minimum": 1, "description": "Most signatures in sixty minutes; an APK takes four, gpg asks twice." },
             })),
+            "where": reference("place"),
+            "when": reference("hours"),
         }),
     )
 }
@@ -180,7 +211,7 @@ fn step() -> Value {
         &["approvers", "required_approvals"],
         json!({
             "approvers": { "type": "array", "minItems": 1, "items": { "type": "string" },
-                "description": "user:NAME, group:NAME, role:administrator or role:operator; members of the signer who are not only auditors." },
+                "description": "user:NAME, group:NAME, role:administrator or role:operator, who may approve by every model of the key pair; or role:NAME, the holders of a role of the policy." },
             "required_approvals": { "type": "integer", "minimum": 1, "description": "How many distinct people must approve." },
         }),
     )

@@ -2,12 +2,12 @@
 //! Its key and certificates are read at the first use and kept. Read next: `decide.rs`.
 
 use super::{
-    access::{Role, Roles},
+    access::{Role, Roles, Subject},
     algorithm::Mechanism,
     certificate::{Certificate, Flaw, Material},
     decide,
-    index::{ApprovalPolicy, Keypair, Policy, PrincipalId, Signer},
-    model::{Category, KeypairStatus, SignerStatus},
+    index::{ApprovalPolicy, Keypair, KeypairProfile, Policy, PrincipalId, Signer},
+    model::{Category, KeypairStatus, Model, SignerStatus},
     rate::Rate,
 };
 
@@ -48,13 +48,16 @@ impl<'p> SignerRef<'p> {
         self.signer.status
     }
 
-    /// Whether some member logs in with a service token, so that the slot has to be found before the login.
+    /// Whether somebody who may see it logs in with a service token, so that the slot has to be found before the login.
     #[must_use]
     pub fn listed_before_login(self) -> bool {
-        let by_user = |number: &u32| self.policy.users.get(*number).is_some_and(|(_, user)| user.has_credential);
-        let by_group = |number: &u32| self.policy.groups.get(*number).is_some_and(|(_, group)| group.has_credential);
-        self.signer.users.iter().any(|(user, _)| by_user(user))
-            || self.signer.groups.iter().any(|(group, _)| by_group(group))
+        self.governed_by().iter().all(|model| model.has_credential(self))
+    }
+
+    /// The access models that must all permit, in the order of the policy.
+    #[must_use]
+    pub fn governed_by(self) -> &'p [Model] {
+        &self.keypair.governed_by
     }
 
     /// Whether policy and key allow the mechanism; a raw one is judged with the hash value it gets as well.
@@ -138,10 +141,28 @@ impl<'p> SignerRef<'p> {
         self.roles(principal).has(role)
     }
 
-    /// Whether the principal's roles let him sign, approvals apart.
+    /// Whether the principal's rights let him sign some day, by every model that governs the key pair; approvals and
+    /// dates apart.
     #[must_use]
     pub fn may_ever_sign(self, principal: PrincipalId) -> bool {
-        self.roles(principal).sign()
+        let subject = Subject { principal, signer: self };
+        decide::is_kept_from_keys(subject).is_none()
+            && self.governed_by().iter().all(|model| model.may_sign_some_day(subject))
+    }
+
+    /// Whether checks 9 to 11 need the hash of the calling program.
+    #[must_use]
+    pub fn needs_application_sha256(self) -> bool {
+        let programs = self.signer.place.as_ref().and_then(|place| place.applications.as_deref());
+        programs.is_some_and(|programs| programs.iter().any(|program| program.sha256.is_some()))
+    }
+
+    pub(super) fn profile(self) -> Option<&'p KeypairProfile> {
+        self.policy.keypair_profiles.get(self.keypair.profile?).map(|(_, profile)| profile)
+    }
+
+    pub(super) fn profile_name(self) -> Option<&'p str> {
+        self.policy.keypair_profiles.get(self.keypair.profile?).map(|(name, _)| &**name)
     }
 
     pub(super) fn certificate_is_revoked(self, material: &Material) -> bool {

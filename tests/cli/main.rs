@@ -16,5 +16,6 @@ mod doctor;
 mod explain;
 mod ledger;
 mod lint;
+mod models;
 mod recorded;
 mod whoami;

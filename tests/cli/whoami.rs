@@ -24,6 +24,8 @@ fn a_service_token_in_the_environment_or_as_pin_says_who() {
         ci (service_user), known by service token, policy `acme`
           release  auditor  may not sign now, SG-AUDITOR: `ci` is an auditor of `release`; auditors never sign
                             next: ask an administrator for the role operator
+        service token: d3a3cae9…, no end date
+        service token: d87bd544…, until 2020-01-01T00:00:00Z
         "#,
     );
     Workshop::new().with("CI_TOKEN", TOKEN).check(
@@ -32,6 +34,8 @@ fn a_service_token_in_the_environment_or_as_pin_says_who() {
         ci (service_user), known by service token, policy `acme`
           release  auditor  may not sign now, SG-AUDITOR: `ci` is an auditor of `release`; auditors never sign
                             next: ask an administrator for the role operator
+        service token: d3a3cae9…, no end date
+        service token: d87bd544…, until 2020-01-01T00:00:00Z
         "#,
     );
 }

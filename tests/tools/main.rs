@@ -9,6 +9,7 @@ mod door;
 mod folder;
 mod gnutls;
 mod java;
+mod models;
 mod openssl;
 mod osslsigncode;
 mod p11_kit;

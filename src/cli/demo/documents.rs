@@ -103,7 +103,6 @@ fn policy(facts: &Facts<'_>) -> Result<Value, Failure> {
             "public_key": public_key,
             "token": "demo",
             "cka_id": data_encoding::HEXLOWER.encode(&signer.cka_id()),
-            "category": "test",
         });
         keypairs.insert(signer.name.to_owned(), keypair);
         signers.insert(signer.name.to_owned(), signer_entry(signer, chain));

@@ -1,64 +1,61 @@
-//! The model `signer`: members of a signer with roles, and an optional approval policy.
-//! Roles are the union of a principal's own and those of his groups; without approval steps, members sign directly.
-//! Read next: `../entitlement.rs`, what makes a grant count.
+//! The model `signer`: members of a signer with roles. Roles are the union of a principal's own and those of his groups.
+//! Source: Infisical code signing. Read next: `account.rs`, `../entitlement.rs` for approvals.
 
-use super::{AccessModel, Refused, Role, Roles, Subject};
+use super::{AccessModel, Ground, Refused, Role, Subject};
 use crate::policy::{
-    decision::{Attempt, Basis, Check, Counts, Denial, Outcome, Trace},
-    entitlement,
-    grant::GrantSet,
-    public_key::KeyId,
+    decision::{Check, Denial},
     reason::Reason,
+    signer_ref::SignerRef,
 };
+use jiff::Timestamp;
 
 /// The model `signer`.
-pub(in crate::policy) struct SignerModel;
+pub(super) struct SignerModel;
 
 impl AccessModel for SignerModel {
     fn sees(&self, subject: Subject<'_>) -> bool {
-        subject.signer.policy().may_see(subject.principal, subject.signer)
+        let policy = subject.signer.policy();
+        policy.is_product_admin(subject.principal) || !subject.signer.roles(subject.principal).is_empty()
     }
 
-    fn may_sign<T: Trace + ?Sized>(&self, subject: Subject<'_>, trace: &mut T) -> Result<(), Refused> {
+    fn may_ever_sign(&self, subject: Subject<'_>) -> Result<Ground, Refused> {
         let roles = subject.signer.roles(subject.principal);
+        let refuse = |reason, detail| Err(Refused::new(Check::Role, Denial::new(reason, detail)));
+        let (name, signer) = (subject.name(), subject.signer.name());
         if roles.sign() {
-            trace.step(Check::Role, Outcome::Passed, &"administrator or operator");
-            trace.step(Check::Assigned, Outcome::Passed, &"member of the signer");
+            return Ok("administrator or operator");
+        }
+        if roles.has(Role::Auditor) {
+            return refuse(Reason::Auditor, format!("`{name}` is an auditor of `{signer}`; auditors never sign"));
+        }
+        if subject.signer.policy().is_product_admin(subject.principal) {
+            let detail = format!("`{name}` administers the product but has no role on `{signer}`");
+            return refuse(Reason::ProductAdmin, detail);
+        }
+        // No role at all is not a role that never signs.
+        Ok("no role that never signs")
+    }
+
+    fn is_assigned(&self, subject: Subject<'_>, _: Option<Timestamp>) -> Result<Ground, Refused> {
+        if subject.signer.roles(subject.principal).sign() {
+            return Ok("member of the signer");
+        }
+        let detail = format!("`{}` is not a member of `{}`", subject.name(), subject.signer.name());
+        Err(Refused::new(Check::Assigned, Denial::new(Reason::NotMember, detail)))
+    }
+
+    fn may_approve(&self, person: Subject<'_>) -> Result<(), String> {
+        if person.signer.roles(person.principal).sign() {
             return Ok(());
         }
-        Err(refused(subject, roles))
+        Err(format!("`{}` is neither operator nor administrator of the signer", person.name()))
     }
 
-    fn basis<T: Trace + ?Sized>(
-        &self,
-        subject: Subject<'_>,
-        key: KeyId,
-        attempt: &Attempt<'_>,
-        grants: &GrantSet,
-        counts: &dyn Counts,
-        trace: &mut T,
-    ) -> Result<Basis, Refused> {
-        let Some(rules) = subject.signer.approval_policy().filter(|rules| rules.has_steps()) else {
-            trace.step(Check::Approvals, Outcome::NotAsked, &"the signer has no approval steps");
-            trace.step(Check::Grant, Outcome::NotAsked, &"no grant is needed");
-            return Ok(Basis::Member);
-        };
-        entitlement::choose(subject, rules, key, attempt, grants, counts, trace)
+    fn has_credential(&self, signer: SignerRef<'_>) -> bool {
+        let policy = signer.policy();
+        let by_user = |number: &u32| policy.users.get(*number).is_some_and(|(_, user)| user.has_credential);
+        let by_group = |number: &u32| policy.groups.get(*number).is_some_and(|(_, group)| group.has_credential);
+        signer.signer.users.iter().any(|(user, _)| by_user(user))
+            || signer.signer.groups.iter().any(|(group, _)| by_group(group))
     }
-}
-
-#[cold]
-fn refused(subject: Subject<'_>, roles: Roles) -> Refused {
-    let policy = subject.signer.policy();
-    let name = policy.principal_name(subject.principal);
-    let signer = subject.signer.name();
-    let (check, reason, detail) = if roles.has(Role::Auditor) {
-        (Check::Role, Reason::Auditor, format!("`{name}` is an auditor of `{signer}`; auditors never sign"))
-    } else if policy.is_product_admin(subject.principal) {
-        let detail = format!("`{name}` administers the product but has no role on `{signer}`");
-        (Check::Role, Reason::ProductAdmin, detail)
-    } else {
-        (Check::Assigned, Reason::NotMember, format!("`{name}` is not a member of `{signer}`"))
-    };
-    Refused::new(check, Denial::new(reason, detail))
 }

@@ -111,6 +111,7 @@ impl Question<'_> {
             Approver::User(user) => policy.is_user(builder, *user),
             Approver::Group(group) => policy.is_in_group(builder, *group),
             Approver::Role(role) => self.subject.signer.has_role(builder, *role),
+            Approver::Holders(role) => policy.holds_role(builder, *role),
         });
         if listed { Ok(()) } else { Err(format!("`{name}` is no builder of the signer")) }
     }

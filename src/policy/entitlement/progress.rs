@@ -181,5 +181,6 @@ pub(in crate::policy) fn approver_name(policy: &Policy, approver: Approver) -> S
         Approver::User(number) => format!("user:{}", policy.users.get(number).map_or("?", |(name, _)| &**name)),
         Approver::Group(number) => format!("group:{}", policy.groups.get(number).map_or("?", |(name, _)| &**name)),
         Approver::Role(role) => format!("role:{role}"),
+        Approver::Holders(number) => format!("role:{}", policy.roles.get(number).map_or("?", |(name, _)| &**name)),
     }
 }

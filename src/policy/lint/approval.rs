@@ -2,8 +2,10 @@
 
 use super::{Findings, LintContext, Severity};
 use crate::policy::{
+    access::Subject,
+    entitlement,
     index::{ApprovalPolicy, Approver, Policy, PrincipalId, Step, User},
-    model::{PrincipalKind, ScopeField},
+    model::{PrincipalKind, ScopeField, UserScope},
     signer_ref::SignerRef,
     value::Name,
 };
@@ -72,6 +74,10 @@ fn look_at_step(
         let listed: Vec<u32> = match approver {
             Approver::User(user) => vec![*user],
             Approver::Group(group) => crowd.in_group(*group).to_vec(),
+            Approver::Holders(role) => {
+                let holds = |(_, _, user): &(u32, &Name, &User)| user.roles.binary_search(role).is_ok();
+                policy.users.iter().filter(holds).map(|(number, _, _)| number).collect()
+            }
             Approver::Role(role) => {
                 let direct = signer.signer.users.iter().map(|(user, _)| *user);
                 let through = signer.signer.groups.iter().flat_map(|(group, _)| crowd.in_group(*group).iter().copied());
@@ -81,7 +87,7 @@ fn look_at_step(
             }
         };
         for (name, user) in listed.iter().filter_map(|user| policy.users.get(*user)) {
-            match obstacle(signer, name, user, context) {
+            match obstacle(signer, *approver, name, user, context) {
                 None => drop(people.insert(user.id)),
                 Some(why) if matches!(approver, Approver::User(_)) => {
                     let number = number.to_string();
@@ -111,15 +117,30 @@ fn look_at_step(
 }
 
 /// Why this user's approval does not count.
-fn obstacle(signer: SignerRef<'_>, name: &Name, user: &User, context: LintContext<'_>) -> Option<String> {
+fn obstacle(
+    signer: SignerRef<'_>,
+    approver: Approver,
+    name: &Name,
+    user: &User,
+    context: LintContext<'_>,
+) -> Option<String> {
     if user.kind == PrincipalKind::ServiceUser {
         return Some(format!("`{name}` is a service user, and only people approve"));
     }
     if user.disabled {
         return Some(format!("`{name}` is disabled"));
     }
-    if !signer.may_ever_sign(user.id) {
-        return Some(format!("`{name}` is neither operator nor administrator of the signer"));
+    if user.scope == UserScope::System {
+        return Some(format!("`{name}` has the scope `system`"));
+    }
+    let subject = Subject { principal: user.id, signer };
+    if signer.policy().duties.operator_may_not_approve && entitlement::operates(subject) {
+        return Some(format!("`{name}` is an operator, and operators may not approve"));
+    }
+    if !matches!(approver, Approver::Holders(_))
+        && let Err(why) = signer.governed_by().iter().try_for_each(|model| model.may_approve(subject))
+    {
+        return Some(why);
     }
     let has_key = user.approver_keys.iter().any(|key| key.expires().is_none_or(|end| end > context.now));
     (!has_key).then(|| format!("`{name}` has no approver key that counts now"))

@@ -4,7 +4,8 @@ use super::{Findings, LintContext, Severity, approval::Crowd};
 use crate::policy::{
     algorithm::{KeyType, Mechanism},
     certificate::{Flaw, Material, Place},
-    model::SignerStatus,
+    index::Duties,
+    model::{Model, SignerStatus},
     signer_ref::SignerRef,
 };
 use jiff::SignedDuration;
@@ -22,8 +23,13 @@ pub(super) fn look_at(signer: SignerRef<'_>, crowd: &Crowd, context: LintContext
     }
     let name = signer.name();
     let by_group = |group: u32| !crowd.in_group(group).is_empty();
-    let somebody = signer.signer.users.iter().any(|(_, roles)| roles.sign())
-        || signer.signer.groups.iter().any(|(group, roles)| roles.sign() && by_group(*group));
+    let members_alone = signer.governed_by() == [Model::Signer] && signer.policy().duties == Duties::default();
+    let somebody = if members_alone {
+        signer.signer.users.iter().any(|(_, roles)| roles.sign())
+            || signer.signer.groups.iter().any(|(group, roles)| roles.sign() && by_group(*group))
+    } else {
+        signer.policy().principals().any(|principal| signer.may_ever_sign(principal))
+    };
     if !somebody && signer.status() == SignerStatus::Active {
         let message = format!("nobody may sign as `{name}`");
         findings.add(
@@ -31,7 +37,12 @@ pub(super) fn look_at(signer: SignerRef<'_>, crowd: &Crowd, context: LintContext
             "nobody-signs",
             &["signers", name],
             message,
-            "add a member with the role operator, or set the status to disabled",
+            match signer.governed_by() {
+                [Model::Signer] => "add a member with the role operator, or set the status to disabled",
+                _ => {
+                    "give somebody the rights that every model of the key pair asks for, or set the status to disabled"
+                }
+            },
         );
     }
     if signer.observe_only() {

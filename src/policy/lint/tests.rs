@@ -228,3 +228,110 @@ fn approval_policies_without_effect_or_limit_are_noted() {
         "/signers/approved/approval_policy/exclude_scope_fields",
     );
 }
+
+fn with_role(role: Value) -> impl FnOnce(&mut Value) {
+    move |document: &mut Value| {
+        document["roles"] = json!({ "r": role });
+        document["assignments"] = json!([{ "role": "r", "user": "pat" }]);
+    }
+}
+
+#[test]
+fn strings_that_grant_nothing_are_errors_with_the_string_that_was_meant() {
+    for (text, says, fix) in [
+        ("/certificates/collections/raed/", "grants nothing", "/certificates/collections/read/"),
+        ("/portal/read/5/", "takes none", "/portal/read/"),
+        ("/pam/read/#/", "literal `#`", "the id itself"),
+        ("Certificates: Raed", "grants nothing", "Certificates: Read"),
+    ] {
+        let strings = json!({ "access_control": ["/portal/read/", text] });
+        let role = strings.clone();
+        finds(with_role(role), "void-string", Severity::Error, "/roles/r/access_control/1");
+        let (found, _) = findings(with_role(strings.clone()));
+        let found = found.iter().find(|finding| finding.code == "void-string").unwrap();
+        assert!(found.message.contains(says) && found.fix.contains(fix), "{found}");
+        let set = |document: &mut Value| document["permission_sets"] = json!({ "s": strings });
+        finds(set, "void-string", Severity::Error, "/permission_sets/s/access_control/1");
+    }
+}
+
+#[test]
+fn what_a_broad_string_silently_includes_is_told() {
+    let broad = with_role(json!({ "access_control": ["/certificates/"] }));
+    finds(broad, "broad-string", Severity::Warning, "/roles/r/access_control/0");
+    let (found, _) = findings(with_role(json!({ "access_control": ["/certificates/"] })));
+    assert!(found.iter().any(|one| one.message.contains("/certificates/collections/private_key/read/")), "{found:?}");
+    let small = with_role(json!({ "access_control": ["/reports/"] }));
+    finds(small, "broad-string", Severity::Note, "/roles/r/access_control/0");
+    let exact = with_role(json!({ "access_control": ["/certificates/collections/private_key/read/"] }));
+    assert!(findings(exact).0.iter().all(|one| one.code != "broad-string"));
+}
+
+#[test]
+fn permissions_that_are_void_in_every_hand_are_found() {
+    let alone = with_role(json!({ "permissions": ["view_health", "manage_keypair"] }));
+    finds(alone, "missing-prerequisite", Severity::Warning, "/roles/r/permissions/1");
+    let mixed = with_role(json!({ "scope": "system", "permissions": ["view_keypair", "sign"] }));
+    finds(mixed, "system-and-cryptographic", Severity::Error, "/roles/r/permissions/1");
+    let of_user = |document: &mut Value| {
+        with_role(json!({ "permissions": ["sign"] }))(document);
+        document["users"]["pat"]["scope"] = json!("system");
+    };
+    finds(of_user, "system-with-key-rights", Severity::Error, "/users/pat/scope");
+    finds(with_role(json!({})), "empty-role", Severity::Warning, "/roles/r");
+    let unused = |document: &mut Value| document["roles"] = json!({ "r": { "permissions": ["view_health"] } });
+    finds(unused, "unused-role", Severity::Note, "/roles/r");
+}
+
+#[test]
+fn models_and_assignments_that_do_not_meet_are_found() {
+    let assigned = |document: &mut Value| document["keypairs"]["rsa"]["allowed_users"] = json!(["pat"]);
+    finds(assigned, "assignment-without-model", Severity::Warning, "/keypairs/rsa/allowed_users");
+    let nobody = |document: &mut Value| document["keypairs"]["rsa"]["governed_by"] = json!(["signer", "account"]);
+    finds(nobody, "nobody-assigned", Severity::Warning, "/keypairs/rsa");
+    finds(nobody, "nobody-signs", Severity::Warning, "/signers/rsa");
+    let nameless = |document: &mut Value| document["keypairs"]["rsa"]["governed_by"] = json!(["access_control"]);
+    finds(nameless, "signer-without-id", Severity::Warning, "/signers/rsa");
+    finds(nameless, "members-without-model", Severity::Warning, "/signers/rsa/members");
+    let test = |document: &mut Value| document["keypairs"]["rsa"]["category"] = json!("test");
+    finds(test, "test-without-date", Severity::Warning, "/keypairs/rsa/category");
+    let over = |document: &mut Value| {
+        document["teams"] = json!({ "t": { "members": ["pat"], "expires": "2026-01-01T00:00:00Z" } });
+    };
+    finds(over, "team-ended", Severity::Note, "/teams/t/expires");
+}
+
+fn with_release(change: impl FnOnce(&mut Value)) -> impl FnOnce(&mut Value) {
+    move |document: &mut Value| {
+        with_role(json!({ "permissions": ["request_release", "approve_release"] }))(document);
+        document["assignments"] = json!([{ "role": "r", "user": "pat" }, { "role": "r", "user": "alice" }]);
+        document["keypairs"]["rsa"]["status"] = json!("offline");
+        document["releases"] = json!({ "one": {
+            "version": "1", "type": "offline", "keypairs": ["rsa"], "participants": ["ci"], "starts": "2026-06-01T00:00:00Z",
+            "ends": "2026-06-02T00:00:00Z", "max_signings": 1, "store_id": "s", "requested_by": "pat", "required_approvals": 1,
+            "approvals": [{ "approver": "alice", "approved_at": "2026-05-01T00:00:00Z" }],
+        } });
+        change(document);
+    }
+}
+
+#[test]
+fn releases_that_can_not_be_signed_in_are_found() {
+    assert_eq!(findings(with_release(|_| {})).0, []);
+    let none = |document: &mut Value| document["keypairs"]["rsa"]["status"] = json!("offline");
+    finds(none, "offline-without-release", Severity::Note, "/keypairs/rsa/status");
+    let change =
+        |member: &'static str, value: Value| with_release(move |document| document["releases"]["one"][member] = value);
+    finds(change("type", json!("test")), "release-type", Severity::Warning, "/releases/one/type");
+    finds(
+        change("requested_by", json!("bob")),
+        "requester-without-right",
+        Severity::Error,
+        "/releases/one/requested_by",
+    );
+    let by = |who: &str| json!([{ "approver": who, "approved_at": "2026-05-01T00:00:00Z" }]);
+    for who in ["pat", "bob", "ci"] {
+        finds(change("approvals", by(who)), "approval-without-right", Severity::Warning, "/releases/one/approvals/0");
+        finds(change("approvals", by(who)), "release-not-approved", Severity::Note, "/releases/one/approvals");
+    }
+}

@@ -17,7 +17,7 @@ fn problems(change: impl FnOnce(&mut Value)) -> Vec<Problem> {
 }
 
 #[track_caller]
-fn refused(change: impl FnOnce(&mut Value), pointer: &str, words: &str) {
+pub fn refused(change: impl FnOnce(&mut Value), pointer: &str, words: &str) {
     let problems = problems(change);
     let fits = |problem: &Problem| problem.pointer == pointer && problem.to_string().contains(words);
     assert!(problems.iter().any(fits), "{problems:#?}");
@@ -58,7 +58,7 @@ fn an_unknown_member_is_refused_where_it_stands_with_the_name_that_was_meant() {
         "{\n  \"schema\": \"signgate.policy/1\",\n  \"id\": \"a\",\n  \"users\": { \"eve\": { \"os_usr\": \"x\" } } }";
     refused_text(text, 4, 30, "/users/eve/os_usr", "unknown member `os_usr`");
     refused_text(text, 4, 30, "/users/eve/os_usr", "did you mean `os_user`");
-    refused(|document| document["signers"]["direct"]["where"] = json!({}), "/signers/direct/where", "unknown member");
+    refused(|document| document["signers"]["direct"]["wehre"] = json!({}), "/signers/direct/wehre", "unknown member");
     refused(|document| document["accounts"] = json!({}), "/accounts", "the members here are schema, id");
 }
 
@@ -142,12 +142,12 @@ fn words_names_and_numbers_outside_their_range_are_refused() {
         "an empty list",
     );
     refused(
-        |document| document["keypairs"]["ec"]["governed_by"] = json!(["account"]),
+        |document| document["keypairs"]["ec"]["governed_by"] = json!(["acount"]),
         "/keypairs/ec/governed_by/0",
         "is not an access model",
     );
     refused(
-        |document| document["keypairs"]["ec"]["status"] = json!("offline"),
+        |document| document["keypairs"]["ec"]["status"] = json!("onlin"),
         "/keypairs/ec/status",
         "did you mean `online`",
     );

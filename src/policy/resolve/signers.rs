@@ -1,7 +1,7 @@
 //! What a signer's words stand for: its key pair, its members, its approvers.
 //! Read next: `../index.rs`.
 
-use super::{Found, Misfits, Missing, find, missing};
+use super::{Found, Misfits, Missing, circumstances, find, missing};
 use crate::policy::{
     access::{Role, Roles},
     directory::Directory,
@@ -24,6 +24,7 @@ pub(super) struct Context<'a> {
     pub users: &'a Directory<index::User>,
     pub groups: &'a Directory<index::Group>,
     pub keypairs: &'a Directory<index::Keypair>,
+    pub roles: &'a Directory<index::CustomRole>,
 }
 
 impl Context<'_> {
@@ -80,6 +81,8 @@ impl Context<'_> {
             observe_only: signer.observe_only,
             certificate_revoked: signer.certificate_revoked,
             rate,
+            place: signer.place.map(|Object(place)| circumstances::place(name, place, misfits)),
+            when: signer.when.map(|Object(when)| circumstances::hours(name, when, misfits)),
             material: OnceCell::new(),
         }
     }
@@ -208,8 +211,12 @@ impl Context<'_> {
             return match Role::from_name(name) {
                 Some(Role::Auditor) => Err(("auditors never approve".to_owned(), None)),
                 Some(role) => Ok(Approver::Role(role)),
+                None if self.roles.number(name).is_some() => {
+                    Ok(Approver::Holders(self.roles.number(name).unwrap_or(u32::MAX)))
+                }
                 None => {
-                    let hint = nearest(name, Role::ALL.iter().map(|role| role.name()));
+                    let known = Role::ALL.iter().map(|role| role.name()).chain(self.roles.names());
+                    let hint = nearest(name, known);
                     Err((
                         format!("`{}` is not a role", name.escape_debug()),
                         hint.map(|near| format!("did you mean `role:{near}`")),

@@ -12,14 +12,15 @@ use std::{fmt, hash::BuildHasher, marker::PhantomData};
 /// A JSON object whose member names are chosen by the author.
 pub(super) struct Directory<T> {
     hasher: DefaultHashBuilder,
-    /// Positions in `entries`, by the hash of the name there.
-    numbers: HashTable<u32>,
+    /// Positions in `entries`, each after the hash of the name there, so that growing looks at no name again.
+    numbers: HashTable<(u64, u32)>,
     entries: Vec<(Name, T)>,
 }
 
 impl<T> Directory<T> {
     pub fn number(&self, name: &str) -> Option<u32> {
-        self.numbers.find(self.hasher.hash_one(name), |number| is_named(&self.entries, *number, name)).copied()
+        let found = self.numbers.find(self.hasher.hash_one(name), |(_, number)| is_named(&self.entries, *number, name));
+        found.map(|(_, number)| *number)
     }
 
     pub fn get(&self, number: u32) -> Option<&(Name, T)> {
@@ -56,11 +57,11 @@ impl<T> Directory<T> {
     fn enter(&mut self, name: &str) -> bool {
         let Directory { hasher, numbers, entries } = self;
         let Ok(next) = u32::try_from(entries.len()) else { return false };
-        let again = |number: &u32| at(entries, *number).map_or(0, |(known, _)| hasher.hash_one::<&str>(known));
-        match numbers.entry(hasher.hash_one(name), |number| is_named(entries, *number, name), again) {
+        let hash = hasher.hash_one(name);
+        match numbers.entry(hash, |(_, number)| is_named(entries, *number, name), |(hash, _)| *hash) {
             Entry::Occupied(_) => false,
             Entry::Vacant(place) => {
-                place.insert(next);
+                place.insert((hash, next));
                 true
             }
         }

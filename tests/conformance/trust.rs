@@ -266,3 +266,26 @@ fn row_8_a_clock_behind_the_time_that_was_seen_signs_nothing() {
         control.run(&folder).is_quiet();
     }
 }
+
+/// Row 8: a file that is larger than any policy is not read, so that it costs nobody's memory.
+#[test]
+fn row_8_a_bundle_of_ten_gibibytes_is_left_unread() {
+    let attack = stage(here!(), "attack", |child| {
+        answers!(child.module.initialize(), CKR_OK);
+        assert_eq!(child.module.slots(), Vec::<CK_SLOT_ID>::new());
+        let status = fs::read_to_string("/proc/self/status").expect("what Linux says of this process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its largest size");
+        let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        assert!(kilobytes < 300 << 10, "{line}");
+    });
+    if tokens::is_missing(here!()) {
+        return;
+    }
+    let folder = folder(here!());
+    // It takes no room on the disk: nothing is written into it.
+    let file = fs::File::options().write(true).open(folder.path("policy.bundle")).expect("the bundle");
+    file.set_len(10 << 30).expect("a large file");
+    let seen = attack.run(&folder);
+    assert_eq!(seen.lines().len(), 1, "{:?}", seen.lines());
+    assert!(seen.lines()[0].contains(INVALID), "{:?}", seen.lines());
+}

@@ -73,7 +73,7 @@ fn at<T>(entries: &[(Name, T)], number: u32) -> Option<&(Name, T)> {
 }
 
 fn is_named<T>(entries: &[(Name, T)], number: u32, name: &str) -> bool {
-    at(entries, number).is_some_and(|(known, _)| **known == *name)
+    at(entries, number).is_some_and(|(known, _)| known.as_bytes() == name.as_bytes())
 }
 
 impl<T> Default for Directory<T> {

@@ -37,7 +37,8 @@ impl From<&str> for ShortText {
 }
 
 impl ShortText {
-    fn as_bytes(&self) -> &[u8] {
+    /// The bytes, without looking at what they spell.
+    pub fn as_bytes(&self) -> &[u8] {
         match self {
             ShortText::InPlace(length, bytes) => bytes.get(..usize::from(*length)).unwrap_or_default(),
             ShortText::OnHeap(text) => text.as_bytes(),

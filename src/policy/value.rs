@@ -89,6 +89,13 @@ read_as_text!(Name, Date, Span, Sha256, HexBytes);
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub(super) struct Name(ShortText);
 
+impl Name {
+    /// The bytes, which are ASCII.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
 impl Deref for Name {
     type Target = str;
 

@@ -170,8 +170,9 @@ pub(super) struct Signer {
     pub observe_only: bool,
     pub certificate_revoked: bool,
     pub rate: Option<Rate>,
-    pub place: Option<Place>,
-    pub when: Option<Hours>,
+    /// Boxed, like the hours: few signers have them, and a hundred thousand may be loaded.
+    pub place: Option<Box<Place>>,
+    pub when: Option<Box<Hours>>,
     pub material: OnceCell<Result<Box<Material>, Flaw>>,
 }
 

@@ -288,9 +288,9 @@ pub(super) struct Signer {
     #[serde(default, deserialize_with = "present")]
     pub rate: Option<Object<RateRule>>,
     #[serde(default, rename = "where", deserialize_with = "present")]
-    pub place: Option<Object<Place>>,
+    pub place: Option<Box<Object<Place>>>,
     #[serde(default, deserialize_with = "present")]
-    pub when: Option<Object<Hours>>,
+    pub when: Option<Box<Object<Hours>>>,
 }
 
 /// How often a signer signs.

@@ -81,8 +81,8 @@ impl Context<'_> {
             observe_only: signer.observe_only,
             certificate_revoked: signer.certificate_revoked,
             rate,
-            place: signer.place.map(|Object(place)| circumstances::place(name, place, misfits)),
-            when: signer.when.map(|Object(when)| circumstances::hours(name, when, misfits)),
+            place: signer.place.map(|place| Box::new(circumstances::place(name, place.0, misfits))),
+            when: signer.when.map(|when| Box::new(circumstances::hours(name, when.0, misfits))),
             material: OnceCell::new(),
         }
     }

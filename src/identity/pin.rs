@@ -1,12 +1,16 @@
 //! What a caller may give as PIN, and what it is evidence of.
 //!
-//! Four forms: a service token, `env:NAME` and `file:PATH` that hold one, and `none`. The PIN goes nowhere else: not
+//! Five forms: a service token; `env:NAME` and `file:PATH` that hold one, or an ID token; `none`; and, from `signgate
+//! login` only, an ID token with the short token that is to stand for it. The PIN goes nowhere else: not
 //! to the HSM, not into an error. Every other byte string is one answer, [`PinError::Incorrect`]. Read next: `mod.rs`.
 
-use super::Secret;
-use crate::config::{
-    Environment, PinSource, is_variable_name,
-    trusted_file::{Owners, read_trusted},
+use super::{LONGEST_ID_TOKEN, Secret, looks_like_id_token};
+use crate::{
+    config::{
+        Environment, PinSource, is_variable_name,
+        trusted_file::{Owners, read_trusted},
+    },
+    policy::Denial,
 };
 use aws_lc_rs::digest::{SHA256, digest};
 use std::path::Path;
@@ -14,24 +18,39 @@ use std::path::Path;
 /// Bytes of a service token: `sg_` and 28 of base 62, so 166 bits. libp11 on Debian 12 cuts PINs after 31 bytes.
 pub const TOKEN_LENGTH: usize = 31;
 
-/// Bytes that are looked at; whatever is longer is no PIN.
+/// Bytes that are looked at; whatever is longer is no PIN, unless it is a login.
 pub const LONGEST_PIN: usize = 1024;
+
+/// Begins a login: `oidc:`, the short token, `:`, the ID token.
+const LOGIN_PREFIX: &str = "oidc:";
+
+/// Bytes of the longest login.
+pub const LONGEST_LOGIN: usize = LOGIN_PREFIX.len() + TOKEN_LENGTH + 1 + LONGEST_ID_TOKEN;
 
 const TOKEN_PREFIX: &[u8] = b"sg_";
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// What a well-formed PIN says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(PartialEq, Eq, Debug)]
 pub enum Evidence {
     /// SHA-256 of a service token. The policy holds hashes only, so what its lookup's timing tells about a hash is of
     /// no use without a token of that hash.
     ServiceToken([u8; 32]),
+    /// An ID token, not verified.
+    IdToken(Secret),
+    /// An ID token, not verified, and SHA-256 of the short token that is to stand for it.
+    Login {
+        /// Of the short token.
+        sha256: [u8; 32],
+        /// The long one.
+        id_token: Secret,
+    },
     /// `none`: whoever the caller already is.
     Ambient,
 }
 
 /// Why a PIN gives no identity. PKCS#11 has one code for each.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum PinError {
     /// CKR_PIN_INCORRECT; says what was wrong with the form, without any of the PIN.
     Incorrect(&'static str),
@@ -39,15 +58,18 @@ pub enum PinError {
     Expired,
     /// CKR_PIN_LOCKED: an administrator disabled the credential or its user.
     Disabled,
+    /// What the PIN leads to says nothing, for a reason: CKR_PIN_EXPIRED if it did once, else CKR_PIN_INCORRECT.
+    Refused(Denial),
 }
 
 impl std::fmt::Display for PinError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            PinError::Incorrect(what) => what,
-            PinError::Expired => "the service token has expired",
-            PinError::Disabled => "the service token or its user is disabled",
-        })
+        match self {
+            PinError::Incorrect(what) => f.write_str(what),
+            PinError::Expired => f.write_str("the service token has expired"),
+            PinError::Disabled => f.write_str("the service token or its user is disabled"),
+            PinError::Refused(denial) => write!(f, "{}: {}", denial.reason, denial.detail),
+        }
     }
 }
 
@@ -68,6 +90,9 @@ pub enum Indirect<'e> {
 /// # Errors
 /// [`PinError::Incorrect`] for whatever is not one of the four forms, or names a variable or file without a token.
 pub fn evidence(pin: &[u8], indirect: Indirect<'_>, has_ambient: bool) -> Result<Evidence, PinError> {
+    if let Some(login) = pin.strip_prefix(LOGIN_PREFIX.as_bytes()) {
+        return from_login(login, indirect);
+    }
     if pin.is_empty() || pin.len() > LONGEST_PIN {
         return Err(PinError::Incorrect("an empty PIN, or one over 1 KiB"));
     }
@@ -90,6 +115,12 @@ pub fn evidence(pin: &[u8], indirect: Indirect<'_>, has_ambient: bool) -> Result
     }
     let unknown = "a PIN that is no service token (`sg_` and 28 letters or digits), `env:NAME`, `file:PATH` or `none`";
     token_sha256(pin).map(Evidence::ServiceToken).ok_or(PinError::Incorrect(unknown))
+}
+
+/// The PIN of a login.
+#[must_use]
+pub fn oidc_pin(short: &Secret, id_token: &Secret) -> Secret {
+    Secret::from([LOGIN_PREFIX.as_bytes(), short.expose(), b":", id_token.expose()].concat())
 }
 
 /// The hash the policy knows a service token by, if the bytes have the form of one.
@@ -125,13 +156,16 @@ pub fn new_service_token() -> Result<Secret, getrandom::Error> {
 /// of the PIN.
 pub fn hsm_pin(source: &PinSource, environment: &Environment) -> Result<Secret, String> {
     let pin = match source {
-        PinSource::File(path) => {
-            let (bytes, _) = read_trusted(path, PIN_FILE_CAP, Owners::root_or_effective_user()).map_err(|error| {
-                let next = error.fix().map_or(String::new(), |fix| format!(". Next: {fix}"));
-                format!("PIN file: {error}{next}")
-            })?;
-            Secret::from(bytes)
-        }
+        PinSource::File(path) => pin_in(path)?,
+        PinSource::Credential(name) => match environment.get(CREDENTIALS_VARIABLE) {
+            Some(folder) => pin_in(&Path::new(&folder).join(name))?,
+            None => {
+                return Err(format!(
+                    "PIN is to be the credential `{name}` of the service, but `{CREDENTIALS_VARIABLE}` is not set: this \
+                     process was not started by the service's unit, or the unit has no LoadCredential="
+                ));
+            }
+        },
         PinSource::Env(name) => match environment.get(name) {
             Some(value) => Secret::from(value.into_bytes()),
             None => return Err(format!("PIN is to be in the environment variable `{name}`, which is not set")),
@@ -142,6 +176,17 @@ pub fn hsm_pin(source: &PinSource, environment: &Environment) -> Result<Secret, 
         bytes => Ok(Secret::from(bytes.to_vec())),
     }
 }
+
+fn pin_in(path: &Path) -> Result<Secret, String> {
+    let (bytes, _) = read_trusted(path, PIN_FILE_CAP, Owners::root_or_effective_user()).map_err(|error| {
+        let next = error.fix().map_or(String::new(), |fix| format!(". Next: {fix}"));
+        format!("PIN file: {error}{next}")
+    })?;
+    Ok(Secret::from(bytes))
+}
+
+/// Where systemd puts what LoadCredential= names: a folder for this service alone, in memory that is never swapped.
+pub const CREDENTIALS_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
 
 /// Room for a line end after the longest PIN.
 const PIN_FILE_CAP: u64 = 1026;
@@ -155,10 +200,31 @@ fn from_variable(name: &str, indirect: Indirect<'_>) -> Result<Evidence, PinErro
     }
     let value = environment.get(name).ok_or(PinError::Incorrect("`env:` as PIN, with a variable that is not set"))?;
     let value = Secret::from(value.into_bytes());
-    let sha256 = token_sha256(without_line_end(value.expose()));
-    sha256
-        .map(Evidence::ServiceToken)
-        .ok_or(PinError::Incorrect("`env:` as PIN, with a variable that holds no service token"))
+    held(&value).ok_or(PinError::Incorrect("`env:` as PIN, with a variable that holds no service token or ID token"))
+}
+
+/// The credential that a variable or a file holds.
+fn held(value: &Secret) -> Option<Evidence> {
+    let value = without_line_end(value.expose());
+    match token_sha256(value) {
+        Some(sha256) => Some(Evidence::ServiceToken(sha256)),
+        None if looks_like_id_token(value) => Some(Evidence::IdToken(Secret::from(value.to_vec()))),
+        None => None,
+    }
+}
+
+/// The gate of enforced mode can not read what the caller holds, so he shows it here; elsewhere there is no need.
+fn from_login(login: &[u8], indirect: Indirect<'_>) -> Result<Evidence, PinError> {
+    if let Indirect::Allowed(_) = indirect {
+        return Err(PinError::Incorrect("a login with an ID token, which is for enforced mode"));
+    }
+    let parts = login.split_at_checked(TOKEN_LENGTH).and_then(|(short, rest)| Some((short, rest.strip_prefix(b":")?)));
+    let parts = parts.and_then(|(short, id_token)| Some((token_sha256(short)?, id_token)));
+    let (sha256, id_token) = parts.ok_or(PinError::Incorrect("a login without a short token"))?;
+    if id_token.len() > LONGEST_ID_TOKEN {
+        return Err(PinError::Incorrect("a login with an ID token of more than 16 KiB"));
+    }
+    Ok(Evidence::Login { sha256, id_token: Secret::from(id_token.to_vec()) })
 }
 
 fn from_file(path: &Path, indirect: Indirect<'_>) -> Result<Evidence, PinError> {
@@ -169,14 +235,12 @@ fn from_file(path: &Path, indirect: Indirect<'_>) -> Result<Evidence, PinError> 
             return Err(PinError::Incorrect("`file:` as PIN, which is not followed here"));
         }
     }
-    let (bytes, _) = read_trusted(path, PIN_FILE_CAP, Owners::root_or_effective_user()).map_err(|_| {
+    let cap = u64::try_from(LONGEST_ID_TOKEN).unwrap_or(PIN_FILE_CAP).saturating_add(2);
+    let (bytes, _) = read_trusted(path, cap, Owners::root_or_effective_user()).map_err(|_| {
         PinError::Incorrect("`file:` as PIN, with a file that can not be read, or that others may write")
     })?;
-    let content = Secret::from(bytes);
-    let sha256 = token_sha256(without_line_end(content.expose()));
-    sha256
-        .map(Evidence::ServiceToken)
-        .ok_or(PinError::Incorrect("`file:` as PIN, with a file that holds no service token"))
+    held(&Secret::from(bytes))
+        .ok_or(PinError::Incorrect("`file:` as PIN, with a file that holds no service token or ID token"))
 }
 
 /// Editors and `echo` end a line; no PIN does.
@@ -319,6 +383,23 @@ mod tests {
         assert!(pin(PinSource::Env("EMPTY".to_owned())).unwrap_err().contains("empty"));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o602)).unwrap();
         assert!(pin(PinSource::File(path)).unwrap_err().contains("Next: chmod go-w "));
+    }
+
+    #[test]
+    fn the_hsm_pin_is_a_credential_of_the_service_where_the_configuration_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().canonicalize().unwrap();
+        fs::write(path.join("hsm_prod"), "1234\n").unwrap();
+        fs::set_permissions(path.join("hsm_prod"), fs::Permissions::from_mode(0o400)).unwrap();
+        let service = Environment::of([(CREDENTIALS_VARIABLE, path.to_str().unwrap())]);
+        let pin = |name: &str, environment: &Environment| {
+            hsm_pin(&PinSource::Credential(name.to_owned()), environment).map(|pin| pin.expose().to_vec())
+        };
+        assert_eq!(pin("hsm_prod", &service).unwrap(), b"1234");
+        assert!(pin("hsm_other", &service).unwrap_err().contains("does not exist"));
+        assert!(pin("hsm_prod", &Environment::of([])).unwrap_err().contains("LoadCredential="));
+        assert!(pin("hsm_prod", &Environment::secure()).is_err(), "somebody else set the variable");
+        assert!(pin("hsm_prod", &Environment::of([(CREDENTIALS_VARIABLE, "relative")])).is_err());
     }
 
     proptest! {

@@ -5,6 +5,7 @@
 use zeroize::Zeroizing;
 
 /// A PIN or token. Zeroed when dropped.
+#[derive(PartialEq, Eq)]
 pub struct Secret(Zeroizing<Vec<u8>>);
 
 impl Secret {

@@ -1,10 +1,10 @@
-//! Check 11: from which place and at what time a signer signs. What the gate can not see does not match. How fast it may is
-//! `rate.rs`. The calling program is the caller's own word: a filter, never proof.
+//! Check 11: from which place, known by what, and at what time a signer signs. What the gate can not see does not match.
+//! How fast it may is `rate.rs`. The calling program is the caller's own word: a filter, never proof.
 //! Read next: `rate.rs`, `decide.rs`.
 
 use super::{
     access::{Refused, Subject},
-    decision::{Attempt, Caller, Check, Counts, Denial, Outcome, Trace},
+    decision::{Attempt, Caller, Check, Counts, Denial, Outcome, Source, Trace},
     index::{CallingProgram, Hours, Place},
     model::Day,
     rate::{self, Rate},
@@ -21,7 +21,7 @@ pub(super) fn allow<T: Trace + ?Sized>(
 ) -> Result<Option<Rate>, Refused> {
     let signer = subject.signer.signer;
     let name = subject.signer.name();
-    if let Some(wrong) = signer.place.as_ref().and_then(|place| place.mismatch(attempt.caller)) {
+    if let Some(wrong) = signer.place.as_ref().and_then(|place| place.mismatch(attempt)) {
         let detail = format_args!("`{name}` does not sign from this {wrong}");
         return Err(Refused::new(Check::Circumstances, Denial::new(Reason::WrongPlace, detail)));
     }
@@ -42,7 +42,8 @@ pub(super) fn allow<T: Trace + ?Sized>(
 
 impl Place {
     /// The first member that does not match.
-    fn mismatch(&self, caller: &Caller) -> Option<&'static str> {
+    fn mismatch(&self, attempt: &Attempt<'_>) -> Option<&'static str> {
+        let caller = attempt.caller;
         let is_one = |list: &Option<Box<[String]>>, seen: &Option<String>| match (list, seen) {
             (None, _) => true,
             (Some(list), Some(seen)) => list.contains(seen),
@@ -54,7 +55,15 @@ impl Place {
         if !is_one(&self.hosts, &caller.hostname) {
             return Some("host");
         }
-        (!is_one(&self.os_users, &caller.os_user)).then_some("operating system user")
+        if !is_one(&self.os_users, &caller.os_user) {
+            return Some("operating system user");
+        }
+        if self.modes.as_ref().is_some_and(|modes| caller.mode.is_none_or(|mode| !modes.contains(&mode))) {
+            return Some("mode");
+        }
+        let source = attempt.principal.map(|known| known.source.word());
+        let is_taken = |sources: &[Source]| source.is_some_and(|source| sources.contains(&source));
+        self.identified_by.as_ref().is_some_and(|sources| !is_taken(sources)).then_some("identity source")
     }
 }
 

@@ -8,10 +8,13 @@ use super::{
     access::{Ground, Refused, Subject},
     certificate::Material,
     circumstances,
-    decision::{Attempt, Basis, Caller, Check, Counts, Decision, Denial, Identified, IdentitySource, Outcome, Trace},
+    decision::{
+        Attempt, Basis, Caller, Check, Counts, Decision, Denial, Identified, IdentitySource, Mode, Outcome, Trace,
+    },
     entitlement,
     grant::GrantSet,
-    index::{CredentialState, Policy, PrincipalId},
+    index::{Policy, PrincipalId, User},
+    known_by::CredentialState,
     model::{Category, KeypairStatus, Model, SignerStatus},
     rate::Rate,
     reason::Reason,
@@ -227,7 +230,27 @@ fn principal_is_valid<T: Trace + ?Sized>(
     if user.disabled {
         return refuse(Reason::PrincipalDisabled, format_args!("`{name}` is disabled"));
     }
+    if user.two_factors {
+        is_known_twice(name, user, identified.source, caller)?;
+    }
     match identified.source {
+        IdentitySource::Peer => {
+            if !is_account_of(user, caller) {
+                let detail = format_args!("the policy no longer takes this peer for `{name}`");
+                return refuse(Reason::PrincipalUnknown, detail);
+            }
+            trace.step(Check::Principal, Outcome::Passed, &format_args!("`{name}` by the peer of the socket"));
+        }
+        IdentitySource::Oidc { until, .. } => {
+            if until <= now {
+                return refuse(Reason::JwtExpired, format_args!("the ID token of `{name}` expired at {until}"));
+            }
+            if policy.oidc_identities(identified.id).is_empty() {
+                let detail = format_args!("the policy no longer takes ID tokens for `{name}`");
+                return refuse(Reason::PrincipalUnknown, detail);
+            }
+            trace.step(Check::Principal, Outcome::Passed, &format_args!("`{name}` by ID token"));
+        }
         IdentitySource::OsUser => {
             let seen = caller.os_user.as_deref();
             if user.os_user.is_none() || seen.is_some_and(|seen| user.os_user.as_deref() != Some(seen)) {
@@ -256,6 +279,25 @@ fn principal_is_valid<T: Trace + ?Sized>(
         }
     }
     Ok(identified.id)
+}
+
+/// Whether the kernel's word on the peer stands for this user.
+fn is_account_of(user: &User, caller: &Caller) -> bool {
+    let by_user = user.os_user.is_some() && user.os_user.as_deref() == caller.os_user.as_deref();
+    let by_group = user.os_group.as_deref().is_some_and(|group| caller.os_groups.iter().any(|one| one == group));
+    by_user || by_group
+}
+
+/// The account by the kernel's word, and something that only this user holds.
+fn is_known_twice(name: &str, user: &User, source: IdentitySource, caller: &Caller) -> Result<(), Refused> {
+    let lacks = match (caller.mode, source.is_credential()) {
+        (Some(Mode::Enforced), true) if is_account_of(user, caller) => return Ok(()),
+        (Some(Mode::Enforced), true) => "the account that calls is not his",
+        (Some(Mode::Enforced), false) => "no credential was given",
+        (Some(Mode::Advisory) | None, _) => "only enforced mode proves the account",
+    };
+    let detail = format_args!("`{name}` is known by account and credential together, and {lacks}");
+    Err(refuse(Check::Principal, Reason::SecondFactor, detail))
 }
 
 /// Check 3. A hidden signer and one that does not exist get the same answer.

@@ -47,13 +47,68 @@ pub struct Identified {
 /// What made a principal known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum IdentitySource {
-    /// The operating system's user.
-    OsUser,
+    /// The kernel's word on who is at the other end of the gate's socket.
+    Peer,
+    /// A token of an issuer that the policy names, verified.
+    Oidc {
+        /// What makes it this token and no other.
+        token: [u8; 32],
+        /// From this moment on it says nothing.
+        until: Timestamp,
+    },
     /// A service token.
     ServiceToken {
         /// SHA-256 of the token.
         sha256: [u8; 32],
     },
+    /// The operating system's user.
+    OsUser,
+}
+
+impl IdentitySource {
+    /// Its word in configurations, policies and records.
+    #[must_use]
+    pub const fn word(&self) -> Source {
+        match self {
+            IdentitySource::Peer => Source::Peercred,
+            IdentitySource::Oidc { .. } => Source::Oidc,
+            IdentitySource::ServiceToken { .. } => Source::ServiceToken,
+            IdentitySource::OsUser => Source::OsUser,
+        }
+    }
+
+    /// Whether it is something that the caller holds, as opposed to the account he runs as.
+    #[must_use]
+    pub const fn is_credential(&self) -> bool {
+        match self {
+            IdentitySource::Oidc { .. } | IdentitySource::ServiceToken { .. } => true,
+            IdentitySource::Peer | IdentitySource::OsUser => false,
+        }
+    }
+}
+
+words! {
+    /// A kind of evidence of who is calling, strongest first.
+    Source, "an identity source" {
+        /// The kernel's word on the peer of the gate's socket, in enforced mode.
+        Peercred = "peercred",
+        /// A token of an issuer that the policy names, such as a CI service.
+        Oidc = "oidc",
+        /// A service token, given as PIN; in advisory mode also in the environment.
+        ServiceToken = "service_token",
+        /// The effective user of the caller's own process, in advisory mode.
+        OsUser = "os_user",
+    }
+}
+
+words! {
+    /// Whose process the gate runs in.
+    Mode, "a mode" {
+        /// In the caller's: stops mistakes and misuse, not hostile code of the same account.
+        Advisory = "advisory",
+        /// In one of another account, behind p11-kit.
+        Enforced = "enforced",
+    }
 }
 
 /// A hash value to be signed. For Ed25519: SHA-512 of the message, for policy and audit only.
@@ -76,8 +131,12 @@ pub struct Caller {
     pub application_sha256: Option<String>,
     /// Name of the host.
     pub hostname: Option<String>,
-    /// Name of the operating system's user.
+    /// Name of the operating system's user; in enforced mode that of the peer, by the kernel's word.
     pub os_user: Option<String>,
+    /// Names of the peer's groups, by the kernel's word; in enforced mode only.
+    pub os_groups: Vec<String>,
+    /// Whose process the gate runs in; none where nobody has said it.
+    pub mode: Option<Mode>,
 }
 
 /// How often a grant or a signer has been used, as the ledger knows it. Also asked with `GrantId::for_digest` for a digest's count.

@@ -13,6 +13,7 @@ use std::{
     fmt::{self, Debug, Display},
 };
 
+mod evidence;
 mod rights;
 
 /// Which way a change goes.
@@ -113,18 +114,14 @@ fn principals(old: &Policy, new: &Policy, found: &mut Found) {
             _ => {}
         }
         found.word(&format!("`{name}` is of kind"), &was.kind, &user.kind, Effect::Changes);
-        if was.os_user != user.os_user {
-            let named = |os_user: &Option<Box<str>>| os_user.as_deref().unwrap_or("nobody").to_owned();
-            let text = format!("`{name}` is os_user {} → {}", named(&was.os_user), named(&user.os_user));
-            found.add(if user.os_user.is_some() { Effect::Weakens } else { Effect::Strengthens }, text);
-        }
+        evidence::of_account(name, was, user, found);
         if was.product_admin != user.product_admin {
             let verb = if user.product_admin { "becomes" } else { "is no longer" };
             found.add(Effect::Changes, format!("`{name}` {verb} product_admin"));
         }
     }
     keys(old, new, found);
-    credentials(old, new, found);
+    evidence::changes(old, new, found);
 }
 
 /// `name with key`, for every key that may approve.
@@ -140,20 +137,6 @@ fn keys(old: &Policy, new: &Policy, found: &mut Found) {
         policy.principals().flat_map(of).collect()
     };
     found.set(&all(old), &all(new), "approvals count by", "approvals no longer count by");
-}
-
-fn credentials(old: &Policy, new: &Policy, found: &mut Found) {
-    let all = |policy: &Policy| -> BTreeSet<String> {
-        let usable = policy.credentials.iter().filter(|(_, credential)| !credential.disabled);
-        let shown = usable.map(|(hash, credential)| {
-            let name = policy.users.get(credential.user).map_or("?", |(name, _)| &**name);
-            let start = data_encoding::HEXLOWER.encode(hash.get(..4).unwrap_or_default());
-            let end = credential.expires.map(|end| format!(" until {end}")).unwrap_or_default();
-            format!("`{name}` with the service token {start}…{end}")
-        });
-        shown.collect()
-    };
-    found.set(&all(old), &all(new), "calls count by", "calls no longer count by");
 }
 
 fn signers(old: &Policy, new: &Policy, found: &mut Found) {

@@ -19,6 +19,17 @@ pub(super) struct Directory<T> {
 
 impl<T> Directory<T> {
     pub fn number(&self, name: &str) -> Option<u32> {
+        self.number_of(name.as_bytes())
+    }
+
+    /// The same where it is probably this number: things that belong together often stand in the same order, and a look
+    /// at one place costs less than a search in a large table.
+    pub fn number_near(&self, name: &Name, guess: u32) -> Option<u32> {
+        let name = name.as_bytes();
+        if is_named(&self.entries, guess, name) { Some(guess) } else { self.number_of(name) }
+    }
+
+    fn number_of(&self, name: &[u8]) -> Option<u32> {
         let found = self.numbers.find(self.hasher.hash_one(name), |(_, number)| is_named(&self.entries, *number, name));
         found.map(|(_, number)| *number)
     }
@@ -54,7 +65,8 @@ impl<T> Directory<T> {
     }
 
     /// Gives a name the next number; false if it has one already.
-    fn enter(&mut self, name: &str) -> bool {
+    fn enter(&mut self, name: &Name) -> bool {
+        let name = name.as_bytes();
         let Directory { hasher, numbers, entries } = self;
         let Ok(next) = u32::try_from(entries.len()) else { return false };
         let hash = hasher.hash_one(name);
@@ -72,8 +84,8 @@ fn at<T>(entries: &[(Name, T)], number: u32) -> Option<&(Name, T)> {
     usize::try_from(number).ok().and_then(|position| entries.get(position))
 }
 
-fn is_named<T>(entries: &[(Name, T)], number: u32, name: &str) -> bool {
-    at(entries, number).is_some_and(|(known, _)| known.as_bytes() == name.as_bytes())
+fn is_named<T>(entries: &[(Name, T)], number: u32, name: &[u8]) -> bool {
+    at(entries, number).is_some_and(|(known, _)| known.as_bytes() == name)
 }
 
 impl<T> Default for Directory<T> {
@@ -88,6 +100,26 @@ impl<T: fmt::Debug> fmt::Debug for Directory<T> {
     }
 }
 
+impl<T> Directory<T> {
+    pub const EXPECTED: &str = "an object with a member for each name";
+
+    /// Reads the members of an object, each through `keep`.
+    pub fn read<'de, W: Deserialize<'de>, A: MapAccess<'de>>(
+        mut map: A,
+        mut keep: impl FnMut(W) -> T,
+    ) -> Result<Directory<T>, A::Error> {
+        let mut directory = Directory::default();
+        while let Some(name) = map.next_key::<Name>()? {
+            if !directory.enter(&name) {
+                return Err(A::Error::custom(format!("`{name}` stands here twice; keep one")));
+            }
+            let Object(words) = map.next_value::<Object<W>>()?;
+            directory.entries.push((name, keep(words)));
+        }
+        Ok(directory)
+    }
+}
+
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Directory<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct DirectoryVisitor<T>(PhantomData<T>);
@@ -95,19 +127,11 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Directory<T> {
             type Value = Directory<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object with a member for each name")
+                f.write_str(Directory::<T>::EXPECTED)
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Directory<T>, A::Error> {
-                let mut directory = Directory::default();
-                while let Some(name) = map.next_key::<Name>()? {
-                    if !directory.enter(&name) {
-                        return Err(A::Error::custom(format!("`{name}` stands here twice; keep one")));
-                    }
-                    let Object(entry) = map.next_value::<Object<T>>()?;
-                    directory.entries.push((name, entry));
-                }
-                Ok(directory)
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Directory<T>, A::Error> {
+                Directory::read(map, |entry| entry)
             }
         }
         deserializer.deserialize_map(DirectoryVisitor(PhantomData))

@@ -363,7 +363,7 @@ impl<'a> Question<'a> {
 
     fn in_scope(&self, counts: &dyn Counts) -> Result<Option<DigestCount>, Unusable> {
         let scope = &self.held.grant.statement.scope;
-        if let Some(field) = scope.mismatch(self.attempt.caller) {
+        if let Some(field) = scope.mismatch(self.attempt) {
             return Err(self.refuse(Reason::ScopeMismatch, format!("is for another {field}")));
         }
         let Some(digest) = self.attempt.digest.filter(|_| !scope.digests.is_empty()) else { return Ok(None) };

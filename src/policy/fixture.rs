@@ -3,7 +3,7 @@
 
 use super::{
     Approval, Attempt, Basis, Caller, Counts, Decision, Digest, Grant, GrantId, GrantSet, Identified, IdentitySource,
-    NoTrace, Policy, Reason, Statement, Terms, Trace,
+    Mode, NoTrace, Policy, Reason, Statement, Terms, Trace,
     algorithm::{Hash, Mechanism},
     decide,
     grant::Kind,
@@ -216,7 +216,11 @@ impl Try {
     }
 
     pub fn ask<R>(&self, policy: &Policy, ask: impl FnOnce(&Attempt<'_>) -> R) -> R {
-        let source = self.token.map_or(IdentitySource::OsUser, |sha256| IdentitySource::ServiceToken { sha256 });
+        let source = match (self.token, self.caller.mode) {
+            (Some(sha256), _) => IdentitySource::ServiceToken { sha256 },
+            (None, Some(Mode::Enforced)) => IdentitySource::Peer,
+            (None, Some(Mode::Advisory) | None) => IdentitySource::OsUser,
+        };
         let id = self.who.map(|who| policy.principal(who).unwrap_or_else(|| self::policy().principal(who).unwrap()));
         ask(&Attempt {
             principal: id.map(|id| Identified { id, source }),

@@ -283,6 +283,8 @@ mod tests {
             application_sha256: Some("ab".repeat(32)),
             hostname: Some("build-1".to_owned()),
             os_user: Some("jenkins".to_owned()),
+            mode: Some(crate::policy::Mode::Enforced),
+            ..Caller::default()
         };
         let scope = Scope::of_caller(&caller, Some(Digest { hash: Hash::Sha256, value: &[7; 32] }));
         let (repeat_of, root) = (Some("ab".repeat(32)), Some("cd".repeat(32)));

@@ -7,9 +7,9 @@ use super::{
     algorithm::{Hash, Mechanism},
     approver_key::ApproverKey,
     certificate::{Flaw, Material},
-    decision::{Identified, IdentitySource},
     directory::Directory,
     grant::GrantId,
+    issuer::Issuer,
     model::{Category, KeypairStatus, Model, PrincipalKind, ScopeField, SignerStatus, UserScope},
     permission::Permissions,
     rate::Rate,
@@ -21,6 +21,7 @@ use once_cell::sync::OnceCell;
 use std::{
     collections::{HashMap, HashSet},
     hash::{DefaultHasher, Hash as _, Hasher},
+    ops::Deref,
 };
 
 mod release;
@@ -34,6 +35,7 @@ pub(super) use rights::*;
 pub struct Policy {
     pub(super) id: Name,
     pub(super) standing: Standing,
+    pub(super) issuers: Directory<Issuer>,
     pub(super) users: Directory<User>,
     pub(super) groups: Directory<Group>,
     pub(super) teams: Directory<Team>,
@@ -51,6 +53,7 @@ pub struct Policy {
     pub(super) signers: Directory<Signer>,
     pub(super) signers_by_name: Vec<u32>,
     pub(super) os_users: HashMap<Box<str>, u32>,
+    pub(super) os_groups: HashMap<Box<str>, u32>,
     pub(super) credentials: HashMap<[u8; 32], Credential>,
     pub(super) key_holders: HashMap<Box<[u8]>, u32>,
     pub(super) revoked: Revoked,
@@ -87,23 +90,14 @@ impl PrincipalId {
     }
 }
 
-/// Whether a service token may be used.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum CredentialState {
-    /// It may.
-    Valid,
-    /// Its end date is over.
-    Expired,
-    /// It, or its user, is disabled.
-    Disabled,
-}
-
 #[derive(Debug)]
 pub(super) struct User {
     pub id: PrincipalId,
     pub kind: PrincipalKind,
     pub scope: UserScope,
     pub os_user: Option<Box<str>>,
+    pub os_group: Option<Box<str>>,
+    pub two_factors: bool,
     pub has_credential: bool,
     pub approver_keys: Box<[ApproverKey]>,
     pub policy_keys: Box<[String]>,
@@ -143,7 +137,7 @@ pub(super) struct Keypair {
     pub allowed_mechanisms: Option<Box<[Mechanism]>>,
     pub allowed_digests: Option<Box<[Hash]>>,
     /// In the order of the policy; at least one.
-    pub governed_by: Box<[Model]>,
+    pub governed_by: Models,
     pub created: Option<Timestamp>,
     pub profile: Option<u32>,
     pub is_open: bool,
@@ -153,6 +147,32 @@ pub(super) struct Keypair {
     pub releases: Box<[u32]>,
     /// The signers that use it, ascending.
     pub signers: Box<[u32]>,
+}
+
+/// The models that govern a key pair, in the order of the policy. In place, because there are so many key pairs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Models {
+    list: [Model; Model::ALL.len()],
+    count: usize,
+}
+
+impl Models {
+    /// Of a list that names none twice.
+    pub fn of(models: &[Model]) -> Models {
+        let mut list = [Model::Signer; Model::ALL.len()];
+        for (place, model) in list.iter_mut().zip(models) {
+            *place = *model;
+        }
+        Models { list, count: models.len().min(list.len()) }
+    }
+}
+
+impl Deref for Models {
+    type Target = [Model];
+
+    fn deref(&self) -> &[Model] {
+        self.list.get(..self.count).unwrap_or_default()
+    }
 }
 
 #[derive(Debug)]
@@ -294,27 +314,6 @@ impl Policy {
         self.users.iter().map(|(_, _, user)| user.id)
     }
 
-    /// Whoever the policy says this user of the operating system is.
-    #[must_use]
-    pub fn principal_of_os_user(&self, os_user: &str) -> Option<PrincipalId> {
-        self.os_users.get(os_user).and_then(|number| self.id_at(*number))
-    }
-
-    /// Whose service token this is, and whether it may be used now.
-    #[must_use]
-    pub fn principal_of_credential(&self, sha256: &[u8; 32], now: Timestamp) -> Option<(PrincipalId, CredentialState)> {
-        let credential = self.credentials.get(sha256)?;
-        let (_, user) = self.users.get(credential.user)?;
-        let state = if credential.disabled || user.disabled {
-            CredentialState::Disabled
-        } else if credential.expires.is_some_and(|end| end <= now) {
-            CredentialState::Expired
-        } else {
-            CredentialState::Valid
-        };
-        Some((user.id, state))
-    }
-
     /// Whose approver key this is, by its blob in SSH wire format, expired or not.
     #[must_use]
     pub fn principal_of_approver_key(&self, blob: &[u8]) -> Option<PrincipalId> {
@@ -352,29 +351,6 @@ impl Policy {
     #[must_use]
     pub fn principal_name(&self, principal: PrincipalId) -> &str {
         self.user(principal).map_or("?", |(name, _)| name)
-    }
-
-    /// The operating system's user that this principal is, if the policy names one.
-    #[must_use]
-    pub fn os_user(&self, principal: PrincipalId) -> Option<&str> {
-        self.user(principal).and_then(|(_, user)| user.os_user.as_deref())
-    }
-
-    /// This principal as the gate would know him at that moment: by his operating system's user, else by a service
-    /// token, a valid one if there is one. For questions about somebody else, who is not there to show his evidence.
-    #[must_use]
-    pub fn identified(&self, principal: PrincipalId, now: Timestamp) -> Identified {
-        let of_his =
-            |sha256: &&[u8; 32]| self.principal_of_credential(sha256, now).is_some_and(|(id, _)| id == principal);
-        let unusable = |sha256: &&[u8; 32]| {
-            !matches!(self.principal_of_credential(sha256, now), Some((_, CredentialState::Valid)))
-        };
-        let token = self.credentials.keys().filter(of_his).min_by_key(|sha256| (unusable(sha256), **sha256));
-        let source = match (self.os_user(principal), token) {
-            (None, Some(sha256)) => IdentitySource::ServiceToken { sha256: *sha256 },
-            (Some(_), _) | (None, None) => IdentitySource::OsUser,
-        };
-        Identified { id: principal, source }
     }
 
     /// User or service user; none for one of another policy.
@@ -439,7 +415,7 @@ impl Policy {
         self.user(principal).is_some_and(|(_, user)| user.groups.binary_search(&group).is_ok())
     }
 
-    fn id_at(&self, number: u32) -> Option<PrincipalId> {
+    pub(super) fn id_at(&self, number: u32) -> Option<PrincipalId> {
         self.users.get(number).map(|(_, user)| user.id)
     }
 }

@@ -3,11 +3,13 @@
 //! A finding never changes a decision. Read next: `lint/signer.rs`.
 
 mod approval;
+mod evidence;
 mod release;
 mod rights;
 mod signer;
 
 use super::{
+    decision::{Mode, Source},
     index::Policy,
     locate::{self, Position},
     model::{KeypairStatus, PrincipalKind},
@@ -65,6 +67,8 @@ pub struct LintContext<'a> {
     pub now: Timestamp,
     /// The tokens of the configuration, if it is at hand.
     pub tokens: Option<&'a [String]>,
+    /// Its mode, and what it takes as evidence of who is calling.
+    pub evidence: Option<(Mode, &'a [Source])>,
 }
 
 /// Everything to be said about a policy, in the order of the document it was read from.
@@ -72,6 +76,7 @@ pub struct LintContext<'a> {
 pub fn lint(policy: &Policy, source: &[u8], context: LintContext<'_>) -> Vec<Finding> {
     let mut findings = Findings::default();
     users(policy, context, &mut findings);
+    evidence::look_at(policy, context, &mut findings);
     keypairs(policy, context, &mut findings);
     rights::look_at(policy, context, &mut findings);
     release::look_at(policy, &mut findings);
@@ -117,14 +122,14 @@ impl Findings {
 
 fn users(policy: &Policy, context: LintContext<'_>, findings: &mut Findings) {
     for (_, name, user) in policy.users.iter() {
-        let unrecognised = user.os_user.is_none() && !user.has_credential;
+        let unrecognised = user.os_user.is_none() && user.os_group.is_none() && !user.has_credential;
         if user.kind == PrincipalKind::ServiceUser && unrecognised && !user.disabled {
             findings.add(
                 Severity::Warning,
                 "unrecognisable-user",
                 &["users", name],
                 format!("nothing makes `{name}` known to the gate"),
-                "give an `os_user` or `credentials`",
+                "give an `os_user`, an `os_group`, `credentials` or `oidc`",
             );
         }
         for (position, key) in user.approver_keys.iter().enumerate() {

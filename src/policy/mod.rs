@@ -13,16 +13,21 @@ mod approver_key;
 mod build_report;
 mod certificate;
 mod circumstances;
+mod credential;
 mod decide;
 mod decision;
 mod diff;
 mod directory;
 mod entitlement;
+#[cfg(test)]
+mod evidence_tests;
 mod explain;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod grant;
 mod index;
+mod issuer;
+mod known_by;
 mod lint;
 mod locate;
 mod model;
@@ -50,20 +55,23 @@ pub use action::{Action, Common, Object, Strings};
 pub use approver_key::ApproverKey;
 pub use build_report::{BuildReport, ReportedDigest};
 pub use certificate::{Certificate, Material};
+pub use credential::{add_credential, disable_credential};
 pub use decide::{Act, ActDecision, ActPermit, Permit, decide, decide_act};
 pub use decision::{
-    Attempt, Basis, Caller, Check, Counts, Decision, Denial, Digest, DigestCount, Identified, IdentitySource, NoTrace,
-    Outcome, Trace,
+    Attempt, Basis, Caller, Check, Counts, Decision, Denial, Digest, DigestCount, Identified, IdentitySource, Mode,
+    NoTrace, Outcome, Source, Trace,
 };
 pub use diff::{Change, Effect, diff};
 pub use entitlement::{GrantLeft, OpenBuilds, OpenStep, Progress};
 pub use explain::{ActExplanation, Explanation, Recording, Step, explain, explain_act};
 pub use grant::{Approval, Grant, GrantId, GrantSet, Kind, Statement, previous_hash};
-pub use index::{ApprovalPolicy, CredentialState, Policy, PrincipalId, Standing};
+pub use index::{ApprovalPolicy, Policy, PrincipalId, Standing};
+pub use issuer::{IssuerKey, IssuerRef};
+pub use known_by::{CredentialState, Whom};
 pub use lint::{Finding, LintContext, Severity, lint};
 pub use locate::Position;
 pub(crate) use locate::positions;
-pub use model::{Category, KeypairStatus, Model, PrincipalKind, ScopeField, SignerStatus};
+pub use model::{Category, JwsAlgorithm, KeypairStatus, Model, PrincipalKind, ScopeField, SignerStatus};
 pub use parse::{PolicyError, Problem};
 pub use permission::Permission;
 pub use rate::Rate;
@@ -76,6 +84,7 @@ pub use schema::schema;
 pub use scope::{Scope, ScopeDigest};
 pub use signer_ref::SignerRef;
 pub use suspend::set_keypair_status;
+pub(crate) use value::one_line;
 pub use value::{is_name, seconds};
 
 /// No policy document is larger, in bytes.

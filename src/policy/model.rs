@@ -17,10 +17,17 @@ use serde::{
 use std::fmt;
 
 mod circumstances;
+mod issuer;
+mod kept;
 mod release;
 mod rights;
 
 pub(super) use circumstances::*;
+pub use issuer::JwsAlgorithm;
+#[cfg(test)]
+pub(super) use issuer::KeySet;
+pub(super) use issuer::{Claims, Issuer, Jwk, OidcIdentity};
+pub(super) use kept::*;
 pub(super) use release::*;
 pub(super) use rights::*;
 
@@ -30,6 +37,8 @@ pub(super) use rights::*;
 pub(super) struct Document {
     pub schema: String,
     pub id: Name,
+    #[serde(default)]
+    pub issuers: Directory<Issuer>,
     #[serde(default)]
     pub users: Directory<User>,
     #[serde(default)]
@@ -61,7 +70,7 @@ pub(super) struct Document {
     #[serde(default)]
     pub separation_of_duties: Vec<Duty>,
     #[serde(default)]
-    pub signers: Directory<Signer>,
+    pub signers: Signers,
     #[serde(default)]
     pub revocations: Vec<Object<Revocation>>,
 }
@@ -76,6 +85,12 @@ pub(super) struct User {
     pub scope: UserScope,
     #[serde(default, deserialize_with = "present")]
     pub os_user: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    pub os_group: Option<String>,
+    #[serde(default)]
+    pub two_factors: bool,
+    #[serde(default)]
+    pub oidc: Vec<Object<OidcIdentity>>,
     #[serde(default)]
     pub credentials: Vec<Object<Credential>>,
     #[serde(default)]
@@ -380,6 +395,10 @@ words! {
         OsUser = "os_user",
         /// The digests that may be signed.
         Digests = "digests",
+        /// Whose process the gate runs in.
+        Mode = "mode",
+        /// What made the signer's user known.
+        IdentifiedBy = "identified_by",
     }
 }
 

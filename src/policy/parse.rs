@@ -218,4 +218,4 @@ fn place(bytes: &[u8], found: Vec<resolve::Misfit>) -> Vec<Problem> {
 #[cfg(test)]
 mod rights;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -234,7 +234,7 @@ proptest! {
         text.splice(start..end, patch.bytes());
         match Policy::parse(&text) {
             Ok(policy) => {
-                let context = super::LintContext { now: now(), tokens: None };
+                let context = super::LintContext { now: now(), tokens: None, evidence: None };
                 let _ = super::lint(&policy, &text, context);
                 let _ = Try::new("direct").decide(&policy);
             }

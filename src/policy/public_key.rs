@@ -128,6 +128,17 @@ impl PublicKey {
     pub fn from_spki(der: &[u8]) -> Result<PublicKey, String> {
         let spki = SubjectPublicKeyInfoRef::from_der(der).map_err(|error| format!("not a public key: {error}"))?;
         let bits = spki.subject_public_key.as_bytes().ok_or("not a public key: unused bits in the key")?;
+        // RFC 3279, section 2.3.1, and RFC 8410, section 3: NULL and nothing. Other bytes would be the same key under
+        // another identity.
+        let parameters = spki.algorithm.parameters;
+        let canonical = match spki.algorithm.oid {
+            RSA_ENCRYPTION => parameters.is_some_and(|parameters| parameters.is_null()),
+            ED25519 => parameters.is_none(),
+            _ => true,
+        };
+        if !canonical {
+            return Err("not a public key in its usual form: the parameters of its algorithm are others".to_owned());
+        }
         let material = match spki.algorithm.oid {
             RSA_ENCRYPTION => rsa(bits)?,
             EC_PUBLIC_KEY => {
@@ -297,6 +308,21 @@ CLQeb042TjiMJxG+9DLFmRSMlBQ9T/RsLLc+PmpB1+7yPAR+oR5gZn3kJQ==
         let key = PublicKey::from_pem(P256).unwrap();
         let KeyMaterial::Ec { point, .. } = key.material() else { panic!("an EC key") };
         assert_eq!(PublicKey::from_point(&key.ec_params(), point).unwrap().id(), key.id());
+    }
+
+    #[test]
+    fn other_parameters_do_not_make_another_identity_for_the_same_key() {
+        let rsa = PublicKey::from_rsa(&[0xc1; 256], &[1, 0, 1]).unwrap();
+        let null = rsa.spki().windows(2).position(|two| two == [5, 0]).unwrap();
+        let mut without = [&rsa.spki()[..null], &rsa.spki()[null + 2..]].concat();
+        without[3] -= 2;
+        without[5] -= 2;
+        let mut octets = rsa.spki().to_vec();
+        octets[null] = 4;
+        let ed = wrap(&ED25519, &[5, 0], &[7; 32]).unwrap();
+        for der in [without, octets, ed] {
+            assert!(PublicKey::from_spki(&der).unwrap_err().contains("parameters"));
+        }
     }
 
     #[test]

@@ -85,6 +85,34 @@ reasons! {
     CredentialExpired = 204, "SG-CREDENTIAL-EXPIRED", DecidedNo, "ask an administrator for a new service token";
     /// The service token is disabled.
     CredentialDisabled = 205, "SG-CREDENTIAL-DISABLED", DecidedNo, "ask an administrator for a new service token";
+    /// The kernel's word on who is at the other end of the gate's socket can not be had, or does not count.
+    PeerUnproved = 206, "SG-PEER-UNPROVED", CannotDecide, "signgate doctor";
+    /// The evidence stands for more than one user.
+    IdentityAmbiguous = 207, "SG-IDENTITY-AMBIGUOUS", DecidedNo, "ask an administrator to make the users' evidence differ";
+    /// The user is known only by account and credential together.
+    SecondFactor = 208, "SG-SECOND-FACTOR", DecidedNo, "sign in enforced mode, from the user's own account, and give the credential as the PIN";
+    /// The ID token is no signed token that can be read, or has parts that are not understood.
+    JwtMalformed = 209, "SG-JWT-MALFORMED", DecidedNo, "get a new ID token: signgate token";
+    /// The policy does not name the ID token's issuer.
+    JwtIssuer = 210, "SG-JWT-ISSUER", DecidedNo, "ask an administrator to enter the issuer in the policy";
+    /// The policy has no key of the issuer with the name that the ID token gives.
+    JwtKey = 211, "SG-JWT-KEY", DecidedNo, "ask an administrator to enter the issuer's new keys in the policy";
+    /// The ID token's algorithm proves nothing, or is not the one of the key.
+    JwtAlgorithm = 212, "SG-JWT-ALGORITHM", DecidedNo, "have the issuer sign with an asymmetric key that the policy names";
+    /// The ID token's signature does not verify under the issuer's key.
+    JwtSignature = 213, "SG-JWT-SIGNATURE", DecidedNo, "get a new ID token: signgate token";
+    /// The ID token is meant for somebody else.
+    JwtAudience = 214, "SG-JWT-AUDIENCE", DecidedNo, "ask the issuer for a token with the audience that the policy names";
+    /// The ID token's time is over.
+    JwtExpired = 215, "SG-JWT-EXPIRED", DecidedNo, "get a new ID token: signgate token";
+    /// The ID token's time has not begun.
+    JwtNotYetValid = 216, "SG-JWT-NOT-YET-VALID", DecidedNo, "wait, or set the clock";
+    /// The ID token is meant to live longer than the policy lets any of its issuer's tokens.
+    JwtLifetime = 217, "SG-JWT-LIFETIME", DecidedNo, "ask the issuer for a token that lives shorter";
+    /// No user of the policy has the ID token's claims.
+    JwtClaims = 218, "SG-JWT-CLAIMS", DecidedNo, "ask an administrator to enter the claims for a user";
+    /// The ID token was used by another account, after another start of the host, or for another login.
+    JwtReplayed = 219, "SG-JWT-REPLAYED", DecidedNo, "get an ID token of your own: signgate token";
     /// There is no such signer, or it is hidden from this caller.
     SignerUnknown = 301, "SG-SIGNER-UNKNOWN", DecidedNo, "ask an administrator to make you a member of the signer";
     /// There is no such thing in the policy.

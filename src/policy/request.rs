@@ -5,7 +5,7 @@
 use super::{
     access::Subject,
     access_string::Verb,
-    decision::{Caller, Digest},
+    decision::{Caller, Digest, Mode},
     grant::{GrantId, Kind, MAX_COUNT, Statement},
     index::PrincipalId,
     model::{Model, ScopeField},
@@ -156,6 +156,9 @@ impl Scope {
             command_line: caller.command_line.clone(),
             digests: digest.into_iter().collect(),
             hostname: caller.hostname.clone(),
+            identified_by: None,
+            // In advisory mode nothing is gained by it: whoever could get round the mode could get round the scope.
+            mode: caller.mode.filter(|mode| *mode == Mode::Enforced),
             os_user: caller.os_user.clone(),
         }
     }
@@ -169,6 +172,8 @@ impl Scope {
             ScopeField::Hostname => self.hostname = None,
             ScopeField::OsUser => self.os_user = None,
             ScopeField::Digests => self.digests.clear(),
+            ScopeField::Mode => self.mode = None,
+            ScopeField::IdentifiedBy => self.identified_by = None,
         }
     }
 }

@@ -7,13 +7,14 @@ use super::{
     directory::Directory,
     index::{self, Policy, PrincipalId, Revoked, Standing},
     locate,
-    model::{self, Document, PrincipalKind},
+    model::{self, Document, PrincipalKind, Signers},
     value::{Name, Object, nearest},
 };
 use std::collections::{HashMap, HashSet};
 
 mod circumstances;
 mod groups;
+mod issuers;
 mod keypairs;
 mod releases;
 mod rights;
@@ -53,6 +54,7 @@ pub(super) fn resolve(document: Document) -> Result<Policy, Vec<Misfit>> {
         let shown = document.schema.escape_debug();
         misfits.add(&["schema"], format!("schema `{shown}` is not known"), Some(format!("write `{SCHEMA_NAME}`")));
     }
+    let mut issuers = issuers::issuers(document.issuers, &mut misfits);
     let Document { id, users, groups, roles, assignments, keypairs, signers, releases, revocations, .. } = document;
     let Object(product_roles) = document.product_roles;
     let membership = groups::Membership::of(&users, &groups, &mut misfits);
@@ -72,6 +74,7 @@ pub(super) fn resolve(document: Document) -> Result<Policy, Vec<Misfit>> {
         let rights = assigned.rights(number, membership.of_user(number), user.scope, &roles);
         people.enter(number, name, user, rights, &administration, &mut misfits)
     });
+    issuers::enter(std::mem::take(&mut people.oidc), &mut issuers, &mut misfits);
     let mut groups = groups.map(|_, _, _| index::Group { has_credential: false });
     for (_, _, user) in users.iter().filter(|(_, _, user)| user.has_credential) {
         for group in &user.groups {
@@ -103,11 +106,19 @@ pub(super) fn resolve(document: Document) -> Result<Policy, Vec<Misfit>> {
             u32::MAX
         })
     });
-    let mut ids = hashbrown::HashSet::new();
-    let signers = signers.map(|_, name, signer| {
-        let context = signers::Context { users: &users, groups: &groups, keypairs: &keypairs, roles: &roles };
-        context.signer(name, signer, &mut ids, &mut misfits)
-    });
+    let Signers { entries: signers, texts } = signers;
+    let mut ids = signers::SlotIds::default();
+    let context = signers::Context {
+        users: &users,
+        groups: &groups,
+        keypairs: &keypairs,
+        roles: &roles,
+        texts: &texts,
+        known: &[],
+    };
+    let known = context.known();
+    let context = signers::Context { known: &known, ..context };
+    let signers = signers.map(|number, name, signer| context.signer(number, name, signer, &mut ids, &mut misfits));
     keypairs::enter_signers(&signers, &mut keypairs);
     let mut ids = HashSet::new();
     let releases = releases.map(|_, name, release| {
@@ -127,6 +138,7 @@ pub(super) fn resolve(document: Document) -> Result<Policy, Vec<Misfit>> {
     Ok(Policy {
         id,
         standing: Standing::default(),
+        issuers,
         users,
         groups,
         teams,
@@ -143,6 +155,7 @@ pub(super) fn resolve(document: Document) -> Result<Policy, Vec<Misfit>> {
         signers,
         signers_by_name,
         os_users: people.os_users,
+        os_groups: people.os_groups,
         credentials: people.credentials,
         key_holders: people.key_holders,
         revoked,
@@ -153,8 +166,10 @@ pub(super) fn resolve(document: Document) -> Result<Policy, Vec<Misfit>> {
 #[derive(Default)]
 struct People {
     os_users: HashMap<Box<str>, u32>,
+    os_groups: HashMap<Box<str>, u32>,
     credentials: HashMap<[u8; 32], index::Credential>,
     key_holders: HashMap<Box<[u8]>, u32>,
+    oidc: Vec<issuers::Claimant>,
     build_keys: HashSet<Box<[u8]>>,
 }
 
@@ -163,18 +178,26 @@ impl People {
         &mut self,
         number: u32,
         name: &Name,
-        user: model::User,
+        mut user: model::User,
         rights: rights::Rights,
         administration: &Administration,
         misfits: &mut Misfits,
     ) -> index::User {
-        if let Some(os_user) = &user.os_user {
-            let path = ["users", name, "os_user"];
-            if os_user.is_empty() || os_user.chars().any(char::is_control) {
-                misfits.add(&path, "not the name of an operating system user", None);
-            } else if self.os_users.insert(os_user.as_str().into(), number).is_some() {
-                misfits.add(&path, format!("`{os_user}` is the os_user of somebody else, too"), None);
+        let accounts =
+            [("os_user", &user.os_user, &mut self.os_users), ("os_group", &user.os_group, &mut self.os_groups)];
+        for (member, account, known) in accounts {
+            let Some(account) = account else { continue };
+            let path = ["users", name, member];
+            if account.is_empty() || account.chars().any(char::is_control) {
+                let what = if member == "os_user" { "user" } else { "group" };
+                misfits.add(&path, format!("not the name of an operating system {what}"), None);
+            } else if known.insert(account.as_str().into(), number).is_some() {
+                misfits.add(&path, format!("`{account}` is the {member} of somebody else, too"), None);
             }
+        }
+        if user.two_factors && user.os_user.is_none() && user.os_group.is_none() {
+            let hint = "give an `os_user` or `os_group`: the account is the other factor".to_owned();
+            misfits.add(&["users", name, "two_factors"], "there is no account to be one of the factors", Some(hint));
         }
         for (position, Object(credential)) in user.credentials.iter().enumerate() {
             let (expires, disabled) = (credential.expires.map(|date| date.0), credential.disabled);
@@ -184,6 +207,14 @@ impl People {
                 misfits.add(&path, "this service token is in the policy twice", Some("make a new one".to_owned()));
             }
         }
+        let has_credential = !user.credentials.is_empty() || !user.oidc.is_empty();
+        let claimed = user.oidc.drain(..).enumerate();
+        self.oidc.extend(claimed.map(|(position, Object(identity))| issuers::Claimant {
+            number,
+            name: name.clone(),
+            position,
+            identity,
+        }));
         let approver_keys = self.approver_keys(number, name, &user, misfits);
         let build_keys = self.build_keys(name, &user, misfits);
         let (product_admin, product_member) = administration.roles(number, &rights.groups);
@@ -192,7 +223,9 @@ impl People {
             kind: user.kind,
             scope: user.scope,
             os_user: user.os_user.map(String::into_boxed_str),
-            has_credential: !user.credentials.is_empty(),
+            os_group: user.os_group.map(String::into_boxed_str),
+            two_factors: user.two_factors,
+            has_credential,
             approver_keys,
             policy_keys: user.policy_keys.into(),
             build_keys,

@@ -27,6 +27,8 @@ pub struct RightsHeld {
     pub teams: Vec<TeamLife>,
     /// His service tokens.
     pub credentials: Vec<CredentialLife>,
+    /// The claims of ID tokens that make him known: the issuer's name, and each claim as `name=value`.
+    pub id_tokens: Vec<(String, Vec<String>)>,
 }
 
 /// A team, and until when it assigns anything.
@@ -86,6 +88,7 @@ impl Policy {
                 void_strings: Vec::new(),
                 teams: Vec::new(),
                 credentials: Vec::new(),
+                id_tokens: Vec::new(),
             };
         };
         let mut roles = Vec::new();
@@ -123,6 +126,7 @@ impl Policy {
             void_strings: self.void_strings(principal),
             teams: teams.collect(),
             credentials,
+            id_tokens: self.oidc_identities(principal),
         }
     }
 

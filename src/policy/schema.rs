@@ -10,6 +10,7 @@ use super::{
 };
 use serde_json::{Value, json};
 
+mod issuer;
 mod release;
 mod rights;
 
@@ -27,6 +28,7 @@ pub fn schema() -> Value {
             "teams": directory("People who share key pairs, by name.", "team"),
             "permission_sets": directory("Access control strings for several roles, by name.", "permission_set"),
             "roles": directory("Roles with account permissions and access control strings, by name.", "role"),
+            "issuers": directory("Who vouches for callers by signed tokens, such as CI services, by name.", "issuer"),
             "assignments": list("Who has which role.", reference("assignment")),
             "product_roles": reference("product_roles"),
             "applications": directory("Places where teams issue certificates, by name.", "application"),
@@ -46,7 +48,11 @@ pub fn schema() -> Value {
         "product_roles": product_roles(), "keypair": keypair(), "signer": signer(), "member": member(),
         "approval_policy": approval_policy(), "step": step(), "reproducible_builds": reproducible_builds(), "revocation": revocation(),
     });
-    let definitions = rights::definitions().into_iter().chain(release::definitions()).fold(definitions, with);
+    let definitions = rights::definitions()
+        .into_iter()
+        .chain(release::definitions())
+        .chain(issuer::definitions())
+        .fold(definitions, with);
     if let Some(whole) = whole.as_object_mut() {
         whole.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
         whole.insert("title".to_owned(), json!("signgate policy"));
@@ -70,6 +76,9 @@ fn user() -> Value {
             "kind": words("A service user signs and requests but never approves.", PrincipalKind::ALL.iter().map(|w| w.name()), Some("user")),
             "scope": words("A user of the scope system never uses a key.", UserScope::ALL.iter().map(|w| w.name()), Some("account")),
             "os_user": text("The operating system user that is this user."),
+            "oidc": list("Claims of issuers' tokens that make this user known; one entry is enough.", reference("oidc_identity")),
+            "os_group": text("The operating system group whose members are this user; in enforced mode only."),
+            "two_factors": flag("Signs in enforced mode only, with the account and a credential together."),
             "credentials": list("Service tokens; several at once while one replaces another.", reference("credential")),
             "approver_keys": list("SSH keys that approve requests in this user's name.", reference("approver_key")),
             "build_keys": list("SSH keys that sign what this user's builds gave.", reference("approver_key")),

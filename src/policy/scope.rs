@@ -3,7 +3,7 @@
 
 use super::{
     algorithm::Hash,
-    decision::{Caller, Digest},
+    decision::{Attempt, Digest, Mode, Source},
     model::ScopeField,
 };
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,12 @@ pub struct Scope {
     /// Name of the host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hostname: Option<String>,
+    /// What made the caller known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identified_by: Option<Source>,
+    /// Whose process the gate runs in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
     /// Name of the operating system's user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub os_user: Option<String>,
@@ -65,7 +71,14 @@ impl Scope {
     }
 
     /// The first field that does not match.
-    pub(super) fn mismatch(&self, caller: &Caller) -> Option<ScopeField> {
+    pub(super) fn mismatch(&self, attempt: &Attempt<'_>) -> Option<ScopeField> {
+        let caller = attempt.caller;
+        if self.mode.is_some() && self.mode != caller.mode {
+            return Some(ScopeField::Mode);
+        }
+        if self.identified_by.is_some() && self.identified_by != attempt.principal.map(|known| known.source.word()) {
+            return Some(ScopeField::IdentifiedBy);
+        }
         let fields = [
             (ScopeField::CommandLine, &self.command_line, &caller.command_line),
             (ScopeField::Application, &self.application, &caller.application),

@@ -33,12 +33,20 @@ impl<'a> Text<'a> {
         Ok(new)
     }
 
-    /// The text with a first member more in an object that has others.
+    /// The text with a first member more in an object.
     pub fn with_member(&self, object: &str, name: &str, value: &str) -> Result<Vec<u8>, String> {
         let at = self.place(object).ok_or_else(|| "the policy has another shape than expected".to_owned())?;
-        let new =
-            if object.is_empty() { format!("\n  \"{name}\": {value},") } else { format!(" \"{name}\": {value},") };
+        let rest = self.text.get(at.saturating_add(1)..).unwrap_or_default();
+        let comma = if rest.trim_start().starts_with('}') { " " } else { "," };
+        let space = if object.is_empty() { "\n  " } else { " " };
+        let new = format!("{space}\"{name}\": {value}{comma}");
         self.with(at.saturating_add(1), 0, &new)
+    }
+
+    /// The string at a pointer. Words of a policy have nothing escaped in them.
+    pub fn string(&self, pointer: &str) -> Option<&'a str> {
+        let rest = self.text.get(self.place(pointer)?..)?.strip_prefix('"')?;
+        rest.split_once('"').map(|(text, _)| text)
     }
 
     /// The text with another value for a string.

@@ -44,7 +44,7 @@ fn what_surely_is_not_meant_is_found() {
         $ signgate policy lint
         DIR/policy.bundle:targets/policy.json:6:16: error: the configuration has no token `prd` [unknown-token] (at /keypairs/release-2026/token); did you mean `prod`
         DIR/policy.bundle:targets/policy.json:16:11: note: every approver is needed, so a request of any of them can not be approved [no-spare-approver] (at /signers/guarded/approval_policy/steps/0); add an approver
-        DIR/policy.bundle:targets/policy.json:72:13: warning: nothing makes `idle` known to the gate [unrecognisable-user] (at /users/idle); give an `os_user` or `credentials`
+        DIR/policy.bundle:targets/policy.json:72:13: warning: nothing makes `idle` known to the gate [unrecognisable-user] (at /users/idle); give an `os_user`, an `os_group`, `credentials` or `oidc`
         ! 1 error, 1 warning, 1 note
         [1]
         "#,

@@ -12,6 +12,7 @@ mod transcript;
 
 mod configuration;
 mod counts;
+mod credentials;
 mod doctor;
 mod explain;
 mod ledger;

@@ -19,6 +19,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     ptr,
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 
@@ -124,7 +125,8 @@ fn the_module_says_what_it_is() {
         answers!(call!(child.module, C_GetInfo(&mut info)), CKR_OK);
         assert_eq!((info.cryptokiVersion.major, info.flags), (2, 0));
         assert_eq!(text(&info.manufacturerID), "signgate");
-        let description = text(&info.libraryDescription);
+        let CK_INFO { libraryDescription: description, .. } = info;
+        let description = text(&description);
         assert!(description.contains("advisory") && description.contains("self-conf"), "{description}");
         answers!(call!(child.module, C_GetInfo(ptr::null_mut())), CKR_ARGUMENTS_BAD);
     });
@@ -234,6 +236,27 @@ fn the_code_stays_mapped_when_the_library_is_closed() {
             assert_eq!(libc::dlclose(handle), 0);
         }
         assert!(mapped(), "a thread that outlives the library would run into nothing");
+    });
+}
+
+/// C_Finalize of the module under test, for a handler that gets no argument.
+static FINALIZE: OnceLock<unsafe extern "C" fn(*mut c_void) -> CK_RV> = OnceLock::new();
+
+extern "C" fn end_the_module() {
+    if let Some(finalize) = FINALIZE.get() {
+        // SAFETY: NULL is what the function takes, at any time.
+        unsafe { finalize(ptr::null_mut()) };
+    }
+}
+
+#[test]
+fn an_exit_handler_that_ends_the_module_when_the_hsms_has_gone_harms_nothing() {
+    gate(here!(), demo, |child| {
+        FINALIZE.set(child.module.list().C_Finalize.expect("C_Finalize")).expect("set once");
+        // SAFETY: a handler of this program. Registered before the HSM's module is loaded, it runs after that one's own.
+        assert_eq!(unsafe { libc::atexit(end_the_module) }, 0);
+        answers!(child.module.initialize(), CKR_OK);
+        signs(&child.module, "demo-rsa");
     });
 }
 

@@ -53,6 +53,7 @@ fn caller(asked: &Value) -> Caller {
         application_sha256: owned("application_sha256"),
         hostname: owned("hostname"),
         os_user: owned("os_user"),
+        ..Caller::default()
     }
 }
 

@@ -223,7 +223,7 @@ fn what_is_offered_is_what_is_decided() {
 #[test]
 fn every_reason_of_this_evaluator_is_tested_here_or_with_the_grants() {
     let grants = [include_str!("../entitlement/tests.rs"), include_str!("../entitlement/builds.rs")];
-    let tested = [include_str!("tests.rs"), &grants.concat()].concat();
+    let tested = [include_str!("tests.rs"), include_str!("../evidence_tests.rs"), &grants.concat()].concat();
     let vectors = [
         include_str!("../../../tests/data/decisions/account.json"),
         include_str!("../../../tests/data/decisions/access_control.json"),
@@ -233,6 +233,19 @@ fn every_reason_of_this_evaluator_is_tested_here_or_with_the_grants() {
     ]
     .concat();
     let elsewhere = [
+        // Found by what looks at the evidence: identity/tests.rs and identity/id_token/tests.rs.
+        Reason::PeerUnproved,
+        Reason::IdentityAmbiguous,
+        Reason::JwtMalformed,
+        Reason::JwtIssuer,
+        Reason::JwtKey,
+        Reason::JwtAlgorithm,
+        Reason::JwtSignature,
+        Reason::JwtAudience,
+        Reason::JwtNotYetValid,
+        Reason::JwtLifetime,
+        Reason::JwtClaims,
+        Reason::JwtReplayed,
         // Found by what loads the policy, by the gate and by the token.
         Reason::NoPolicy,
         Reason::PolicyInvalid,

@@ -1,7 +1,7 @@
 //! Which grants count, for whom, how often and until when. Read next: `../entitlement.rs`.
 
 use crate::policy::{
-    Approval, Basis, Caller, Decision, Policy, Reason, ScopeDigest, Standing, Statement,
+    Approval, Basis, Caller, Decision, Mode, Policy, Reason, ScopeDigest, Standing, Statement,
     algorithm::Hash,
     fixture::{
         Expected::{self, *},
@@ -252,24 +252,29 @@ fn the_window_starts_at_the_latest_approval_so_leaving_one_out_never_prolongs_it
 
 #[test]
 fn a_scope_matches_only_the_caller_it_names() {
-    let policy = policy();
+    // Known by a group, so that the user of the scope may vary.
+    let policy = policy_with(|document| document["users"]["ci"]["os_group"] = json!("build"));
     let caller = Caller {
         command_line: Some("jarsigner …".to_owned()),
         application: Some("/usr/bin/java".to_owned()),
         application_sha256: Some("ab".repeat(32)),
         hostname: Some("build-1".to_owned()),
         os_user: Some("jenkins".to_owned()),
+        os_groups: vec!["build".to_owned()],
+        mode: Some(Mode::Enforced),
     };
     let mut statement = statement(&policy, "approved");
     statement.scope = crate::policy::Scope::of_caller(&caller, None);
     let attempt = |caller| Try { caller, ..Try::granted("approved", vec![approved(&policy, &statement)]) };
     check(&policy, &attempt(caller.clone()), Grant(statement.id()));
-    let changes: [fn(&mut Caller); 5] = [
+    let changes: [fn(&mut Caller); 7] = [
         |caller| caller.command_line = Some("jarsigner".to_owned()),
         |caller| caller.application = None,
         |caller| caller.application_sha256 = None,
         |caller| caller.hostname = Some("build-2".to_owned()),
         |caller| caller.os_user = None,
+        |caller| caller.mode = Some(Mode::Advisory),
+        |caller| caller.mode = None,
     ];
     for change in changes {
         let mut other = caller.clone();

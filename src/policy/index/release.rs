@@ -2,6 +2,7 @@
 
 use super::{Crew, PrincipalId};
 use crate::policy::{
+    decision::{Mode, Source},
     grant::GrantId,
     model::{Day, ReleaseStatus, ReleaseType},
 };
@@ -51,6 +52,8 @@ pub(in crate::policy) struct Place {
     pub applications: Option<Box<[CallingProgram]>>,
     pub hosts: Option<Box<[String]>>,
     pub os_users: Option<Box<[String]>>,
+    pub modes: Option<Box<[Mode]>>,
+    pub identified_by: Option<Box<[Source]>>,
 }
 
 /// A program.

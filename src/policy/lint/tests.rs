@@ -17,7 +17,7 @@ fn findings(change: impl FnOnce(&mut Value)) -> (Vec<Finding>, String) {
     let text = serde_json::to_string_pretty(&document).unwrap();
     let policy = Policy::parse(text.as_bytes()).unwrap();
     let tokens = ["prod".to_owned(), "test".to_owned()];
-    (lint(&policy, text.as_bytes(), LintContext { now: now(), tokens: Some(&tokens) }), text)
+    (lint(&policy, text.as_bytes(), LintContext { now: now(), tokens: Some(&tokens), evidence: None }), text)
 }
 
 /// The change brings this finding, and it points at its line.
@@ -68,7 +68,7 @@ fn certificates_out_of_time_or_order_are_found() {
         let mut document = document();
         chain(json!([LEAF, CA]))(&mut document);
         let text = document.to_string();
-        let context = LintContext { now: moment.parse().unwrap(), tokens: None };
+        let context = LintContext { now: moment.parse().unwrap(), tokens: None, evidence: None };
         lint(&Policy::parse(text.as_bytes()).unwrap(), text.as_bytes(), context)
     };
     let has = |moment: &str, code: &str| at(moment).iter().any(|finding| finding.code == code);

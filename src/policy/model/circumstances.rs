@@ -1,6 +1,9 @@
 //! The words of `where` and `when`: from which place and at what time a signer signs. Read next: `../circumstances.rs`.
 
-use crate::policy::value::{Object, Sha256, present, words};
+use crate::policy::{
+    decision::{Mode, Source},
+    value::{Object, Sha256, present, words},
+};
 use serde::Deserialize;
 
 /// Each member that is given must match.
@@ -13,6 +16,10 @@ pub(in crate::policy) struct Place {
     pub hosts: Option<Vec<String>>,
     #[serde(default, deserialize_with = "present")]
     pub os_users: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "present")]
+    pub modes: Option<Vec<Mode>>,
+    #[serde(default, deserialize_with = "present")]
+    pub identified_by: Option<Vec<Source>>,
 }
 
 /// A program, by its name or path, its hash, or both.

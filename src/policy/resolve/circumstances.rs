@@ -15,10 +15,13 @@ pub(super) fn place(signer: &Name, place: model::Place, misfits: &mut Misfits) -
         ("applications", place.applications.as_ref().map(Vec::len)),
         ("hosts", place.hosts.as_ref().map(Vec::len)),
         ("os_users", place.os_users.as_ref().map(Vec::len)),
+        ("modes", place.modes.as_ref().map(Vec::len)),
+        ("identified_by", place.identified_by.as_ref().map(Vec::len)),
     ];
     empty_lists(signer, "where", &lengths, misfits);
     if lengths.iter().all(|(_, length)| length.is_none()) {
-        let hint = "give `applications`, `hosts` or `os_users`, or leave `where` out".to_owned();
+        let hint =
+            "give `applications`, `hosts`, `os_users`, `modes` or `identified_by`, or leave `where` out".to_owned();
         misfits.add(&["signers", signer, "where"], "says nothing about the place", Some(hint));
     }
     let mut program = |position: usize, Object(program): Object<model::CallingProgram>| {
@@ -36,6 +39,8 @@ pub(super) fn place(signer: &Name, place: model::Place, misfits: &mut Misfits) -
         applications,
         hosts: place.hosts.map(Vec::into_boxed_slice),
         os_users: place.os_users.map(Vec::into_boxed_slice),
+        modes: place.modes.map(Vec::into_boxed_slice),
+        identified_by: place.identified_by.map(Vec::into_boxed_slice),
     }
 }
 

@@ -4,11 +4,11 @@
 use super::{Misfits, missing};
 use crate::policy::{
     directory::Directory,
-    index::{self, Crew},
+    index::{self, Crew, Models},
     model::{self, KeypairAccess, Model},
     value::Name,
 };
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 /// What key pairs refer to.
 pub(super) struct Context<'a> {
@@ -67,8 +67,8 @@ impl Context<'_> {
 }
 
 /// The models, at least one, each once.
-fn governed_by(name: &Name, models: Option<Vec<Model>>, misfits: &mut Misfits) -> Box<[Model]> {
-    let Some(models) = models else { return Box::new([Model::Signer]) };
+fn governed_by(name: &Name, models: Option<Vec<Model>>, misfits: &mut Misfits) -> Models {
+    let Some(models) = models else { return Models::of(&[Model::Signer]) };
     let path = ["keypairs", name, "governed_by"];
     if models.is_empty() {
         let hint = "name at least one of `signer`, `account` and `access_control`, or leave the member out".to_owned();
@@ -80,7 +80,7 @@ fn governed_by(name: &Name, models: Option<Vec<Model>>, misfits: &mut Misfits) -
         let path = [&path[..], &[&position]].concat();
         misfits.add(&path, format!("`{model}` stands here twice"), Some("keep one".to_owned()));
     }
-    models.into()
+    Models::of(&models)
 }
 
 /// The numbers of these names, ascending.
@@ -111,13 +111,12 @@ fn numbers<T>(
 
 /// Which signers use which key pair.
 pub(super) fn enter_signers(signers: &Directory<index::Signer>, keypairs: &mut Directory<index::Keypair>) {
-    let mut of_keypair: HashMap<u32, Vec<u32>> = HashMap::new();
-    for (number, _, signer) in signers.iter() {
-        of_keypair.entry(signer.keypair).or_default().push(number);
-    }
-    for (keypair, numbers) in of_keypair {
-        if let Some(keypair) = keypairs.get_mut(keypair) {
-            keypair.signers = numbers.into();
+    let mut pairs: Vec<(u32, u32)> = signers.iter().map(|(number, _, signer)| (signer.keypair, number)).collect();
+    // Mostly they stand in the same order, and then this only looks.
+    pairs.sort_unstable();
+    for same in pairs.chunk_by(|(one, _), (other, _)| one == other) {
+        if let Some(keypair) = same.first().and_then(|(keypair, _)| keypairs.get_mut(*keypair)) {
+            keypair.signers = same.iter().map(|(_, signer)| *signer).collect();
         }
     }
 }

@@ -7,12 +7,12 @@ use crate::policy::{
     directory::Directory,
     grant::MAX_COUNT,
     index::{self, ApprovalPolicy, Approver, ReproducibleBuilds, Step},
-    model::{self, PrincipalKind, ScopeField},
+    model::{self, KeptMember, KeptRules, KeptSigner, PrincipalKind, ScopeField, Texts, Whom},
     rate::Rate,
-    value::{Name, Object, nearest},
+    value::{Name, nearest},
 };
-use hashbrown::HashSet;
 use once_cell::sync::OnceCell;
+use std::collections::HashSet;
 
 /// Longest name of a signer: it is a token label (CK_TOKEN_INFO.label, PKCS#11 3.1 section 3.2).
 const MAX_SIGNER_NAME: usize = 32;
@@ -25,21 +25,66 @@ pub(super) struct Context<'a> {
     pub groups: &'a Directory<index::Group>,
     pub keypairs: &'a Directory<index::Keypair>,
     pub roles: &'a Directory<index::CustomRole>,
+    pub texts: &'a Texts,
+    pub known: &'a [Known],
+}
+
+/// The slot ids that are taken.
+#[derive(Default)]
+pub(super) struct SlotIds {
+    ascending: Vec<u32>,
+    /// Those that came after a larger one.
+    others: HashSet<u32>,
+}
+
+impl SlotIds {
+    /// False if the id was taken before. Ids mostly ascend, and then nothing is searched.
+    fn insert(&mut self, id: u32) -> bool {
+        if self.ascending.last().is_none_or(|last| *last < id) {
+            self.ascending.push(id);
+            return !self.others.contains(&id);
+        }
+        self.ascending.binary_search(&id).is_err() && self.others.insert(id)
+    }
+}
+
+/// What a text of [`Texts`] stands for, looked up once and not for each signer.
+pub(super) struct Known {
+    user: Option<u32>,
+    service_user: Option<u32>,
+    group: Option<u32>,
+    approver: Option<Approver>,
 }
 
 impl Context<'_> {
+    /// Everything that the texts stand for, in their order.
+    pub fn known(&self) -> Vec<Known> {
+        let of = |text: &str| Known {
+            user: self.users.number(text),
+            service_user: self.service_user(text).ok(),
+            group: self.groups.number(text),
+            approver: self.approver(text).ok(),
+        };
+        self.texts.iter().map(of).collect()
+    }
+
+    fn known_of(&self, text: u32) -> Option<&Known> {
+        usize::try_from(text).ok().and_then(|position| self.known.get(position))
+    }
+
     pub fn signer(
         &self,
+        number: u32,
         name: &Name,
-        signer: model::Signer,
-        ids: &mut HashSet<u32>,
+        signer: KeptSigner,
+        ids: &mut SlotIds,
         misfits: &mut Misfits,
     ) -> index::Signer {
         if name.len() > MAX_SIGNER_NAME {
             let message = format!("a signer's name has at most {MAX_SIGNER_NAME} bytes, this has {}", name.len());
             misfits.add(&["signers", name], message, Some("it is the token label that tools show".to_owned()));
         }
-        let keypair = self.keypairs.number(&signer.keypair);
+        let keypair = self.keypairs.number_near(&signer.keypair, number);
         match keypair.and_then(|number| self.keypairs.get(number)) {
             None => {
                 let (message, hint) = missing("key pair", &signer.keypair, self.keypairs);
@@ -60,20 +105,20 @@ impl Context<'_> {
                 misfits.add(&path, format!("slot id {id} is taken by another signer"), None);
             }
         }
-        let (users, groups) = self.members(name, signer.members, misfits);
-        let rate = signer.rate.map(|Object(rule)| {
+        let (users, groups) = self.members(name, &signer.members, misfits);
+        let rate = signer.rate.map(|rule| {
             if !(1..=MAX_COUNT).contains(&rule.per_hour) {
                 let hint = "leave `rate` out for no limit; `status` switches a signer off".to_owned();
                 misfits.add(&["signers", name, "rate", "per_hour"], format!("a count is 1 to {MAX_COUNT}"), Some(hint));
             }
             Rate { per_hour: rule.per_hour }
         });
-        let approval_policy = signer.approval_policy.map(|Object(rules)| self.approval_policy(name, rules, misfits));
+        let approval_policy = signer.approval_policy.map(|rules| self.approval_policy(name, rules, misfits));
         index::Signer {
             keypair: keypair.unwrap_or(u32::MAX),
             id: signer.id,
             status: signer.status,
-            certificate_chain: signer.certificate_chain.into(),
+            certificate_chain: signer.certificate_chain,
             users,
             groups,
             approval_policy,
@@ -87,50 +132,45 @@ impl Context<'_> {
         }
     }
 
-    fn members(
-        &self,
-        signer: &Name,
-        members: Vec<Object<model::Member>>,
-        misfits: &mut Misfits,
-    ) -> (ByNumber, ByNumber) {
+    fn members(&self, signer: &Name, members: &[KeptMember], misfits: &mut Misfits) -> (ByNumber, ByNumber) {
         let (mut users, mut groups) = (Vec::with_capacity(members.len()), Vec::new());
-        for (position, Object(member)) in members.into_iter().enumerate() {
+        for (position, member) in members.iter().enumerate() {
             let roles = Roles::of(member.role);
-            let (word, found) = match (&member.user, &member.service_user, &member.group) {
-                (Some(name), None, None) => (Some("user"), self.user(name)),
-                (None, Some(name), None) => (Some("service_user"), self.service_user(name)),
-                (None, None, Some(name)) => (Some("group"), self.group(name)),
-                _ => {
-                    let message = "a member is one of `user`, `service_user` and `group`".to_owned();
-                    (None, Err((message, Some("give exactly one".to_owned()))))
-                }
-            };
-            match found {
-                Ok(Found::User(number)) => users.push((number, roles)),
-                Ok(Found::Group(number)) => groups.push((number, roles)),
-                Err((message, hint)) => {
-                    let position = position.to_string();
-                    let path: Vec<&str> =
-                        ["signers", &**signer, "members", &position].into_iter().chain(word).collect();
-                    misfits.add(&path, message, hint);
-                }
+            let known = self.known_of(member.text);
+            match member.whom {
+                Whom::User => known.and_then(|known| known.user).map(|user| users.push((user, roles))),
+                Whom::ServiceUser => known.and_then(|known| known.service_user).map(|user| users.push((user, roles))),
+                Whom::Group => known.and_then(|known| known.group).map(|group| groups.push((group, roles))),
+                Whom::NotOne => None,
             }
+            .unwrap_or_else(|| self.no_member(signer, position, member, misfits));
         }
         (by_number(users), by_number(groups))
     }
 
-    fn user(&self, name: &str) -> Result<Found, Missing> {
-        self.users.number(name).map(Found::User).ok_or_else(|| missing("user", name, self.users))
+    fn no_member(&self, signer: &Name, position: usize, member: &KeptMember, misfits: &mut Misfits) {
+        let text = self.texts.get(member.text);
+        let (word, (message, hint)) = match member.whom {
+            Whom::User => (Some("user"), missing("user", text, self.users)),
+            Whom::ServiceUser => match self.service_user(text) {
+                Ok(_) => return,
+                Err(missing) => (Some("service_user"), missing),
+            },
+            Whom::Group => (Some("group"), missing("group", text, self.groups)),
+            Whom::NotOne => {
+                let message = "a member is one of `user`, `service_user` and `group`".to_owned();
+                (None, (message, Some("give exactly one".to_owned())))
+            }
+        };
+        let position = position.to_string();
+        let path: Vec<&str> = ["signers", &**signer, "members", &position].into_iter().chain(word).collect();
+        misfits.add(&path, message, hint);
     }
 
-    fn group(&self, name: &str) -> Result<Found, Missing> {
-        self.groups.number(name).map(Found::Group).ok_or_else(|| missing("group", name, self.groups))
-    }
-
-    fn service_user(&self, name: &str) -> Result<Found, Missing> {
+    fn service_user(&self, name: &str) -> Result<u32, Missing> {
         let Some(number) = self.users.number(name) else { return Err(missing("service user", name, self.users)) };
         match self.users.get(number).map(|(_, user)| user.kind) {
-            Some(PrincipalKind::ServiceUser) => Ok(Found::User(number)),
+            Some(PrincipalKind::ServiceUser) => Ok(number),
             Some(PrincipalKind::User) | None => Err((
                 format!("`{name}` is not a service user"),
                 Some("write `user` instead of `service_user`".to_owned()),
@@ -138,13 +178,13 @@ impl Context<'_> {
         }
     }
 
-    fn approval_policy(&self, signer: &Name, rules: model::ApprovalRules, misfits: &mut Misfits) -> ApprovalPolicy {
+    fn approval_policy(&self, signer: &Name, rules: KeptRules, misfits: &mut Misfits) -> ApprovalPolicy {
         // Places are made only where there is something to say: a large policy has a hundred thousand of these.
         if rules.max_signings.is_some_and(|most| !(1..=MAX_COUNT).contains(&most)) {
             misfits.add(&rules_of(signer, &["max_signings"]), format!("a count is 1 to {MAX_COUNT}"), None);
         }
         let mut steps = Vec::with_capacity(rules.steps.len());
-        for (position, Object(step)) in rules.steps.into_iter().enumerate() {
+        for (position, step) in rules.steps.iter().enumerate() {
             let mut add = |below: &[&str], message: &str, hint| {
                 let position = position.to_string();
                 let below = [&["steps", position.as_str()], below].concat();
@@ -159,9 +199,13 @@ impl Context<'_> {
             }
             let mut approvers = Vec::with_capacity(step.approvers.len());
             for (number, text) in step.approvers.iter().enumerate() {
-                match self.approver(text) {
-                    Ok(approver) => approvers.push(approver),
-                    Err((message, hint)) => add(&["approvers", &number.to_string()], &message, hint),
+                match self.known_of(*text).and_then(|known| known.approver) {
+                    Some(approver) => approvers.push(approver),
+                    None => {
+                        let refused = self.approver(self.texts.get(*text)).err();
+                        let (message, hint) = refused.unwrap_or_else(|| ("not an approver".to_owned(), None));
+                        add(&["approvers", &number.to_string()], &message, hint);
+                    }
                 }
             }
             steps.push(Step { approvers: approvers.into(), required_approvals: step.required_approvals });
@@ -169,18 +213,18 @@ impl Context<'_> {
         ApprovalPolicy {
             steps: steps.into(),
             max_signings: rules.max_signings,
-            max_window: rules.max_window.map(|span| span.0),
+            max_window: rules.max_window,
             reproducible_builds: rules
                 .reproducible_builds
-                .map(|Object(builds)| self.builds(signer, builds, &rules.exclude_scope_fields, misfits)),
-            exclude_scope_fields: rules.exclude_scope_fields.into(),
+                .map(|builds| self.builds(signer, &builds, &rules.exclude_scope_fields, misfits)),
+            exclude_scope_fields: rules.exclude_scope_fields,
         }
     }
 
     fn builds(
         &self,
         signer: &Name,
-        builds: model::ReproducibleBuilds,
+        builds: &model::ReproducibleBuilds,
         left_out: &[ScopeField],
         misfits: &mut Misfits,
     ) -> ReproducibleBuilds {

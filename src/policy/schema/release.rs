@@ -1,7 +1,10 @@
 //! The schema of releases, places and hours. Read next: `../model/release.rs`, `../model/circumstances.rs`.
 
 use super::{choice, date, list, name, object, reference, text, words};
-use crate::policy::model::{Day, ReleaseStatus, ReleaseType, ScanResult};
+use crate::policy::{
+    decision::{Mode, Source},
+    model::{Day, ReleaseStatus, ReleaseType, ScanResult},
+};
 use serde_json::{Value, json};
 
 pub(super) fn definitions() -> [(&'static str, Value); 8] {
@@ -103,6 +106,8 @@ fn place() -> Value {
             "applications": { "type": "array", "minItems": 1, "items": reference("calling_program"), "description": "Calling programs." },
             "hosts": { "type": "array", "minItems": 1, "items": { "type": "string" }, "description": "Names of hosts." },
             "os_users": { "type": "array", "minItems": 1, "items": { "type": "string" }, "description": "Operating system users." },
+            "modes": { "type": "array", "minItems": 1, "items": { "enum": Mode::ALL.iter().map(|w| w.name()).collect::<Vec<_>>() }, "description": "Modes of the gate." },
+            "identified_by": { "type": "array", "minItems": 1, "items": { "enum": Source::ALL.iter().map(|w| w.name()).collect::<Vec<_>>() }, "description": "What may have made the caller known." },
         }),
     )
 }

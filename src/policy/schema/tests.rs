@@ -18,7 +18,7 @@ fn described(schema: &Value, pointer: &str) -> BTreeSet<String> {
 #[test]
 fn the_schema_has_exactly_the_members_of_the_model() {
     let schema = schema();
-    let pairs: [(&str, BTreeSet<String>); 30] = [
+    let pairs: [(&str, BTreeSet<String>); 34] = [
         ("/properties", members::<model::Document>()),
         ("/$defs/user/properties", members::<model::User>()),
         ("/$defs/credential/properties", members::<model::Credential>()),
@@ -49,6 +49,10 @@ fn the_schema_has_exactly_the_members_of_the_model() {
         ("/$defs/place/properties", members::<model::Place>()),
         ("/$defs/calling_program/properties", members::<model::CallingProgram>()),
         ("/$defs/hours/properties", members::<model::Hours>()),
+        ("/$defs/issuer/properties", members::<model::Issuer>()),
+        ("/$defs/key_set/properties", members::<model::KeySet>()),
+        ("/$defs/jwk/properties", members::<model::Jwk>()),
+        ("/$defs/oidc_identity/properties", members::<model::OidcIdentity>()),
     ];
     for (pointer, members) in &pairs {
         assert!(!members.is_empty(), "{pointer}");

@@ -34,6 +34,17 @@ impl DecisionId {
         DecisionId(random)
     }
 
+    /// The 26 characters.
+    pub(super) fn letters(&self) -> [u8; 26] {
+        let number = u128::from_be_bytes(self.0);
+        let mut letters = [b'0'; 26];
+        for (letter, shift) in letters.iter_mut().zip((0..=125_u32).rev().step_by(5)) {
+            let index = usize::try_from((number >> shift) & 31).unwrap_or(0);
+            *letter = ALPHABET.get(index).copied().unwrap_or(b'0');
+        }
+        letters
+    }
+
     /// The sixteen bytes, time first.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 16] {
@@ -43,13 +54,7 @@ impl DecisionId {
 
 impl fmt::Display for DecisionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let number = u128::from_be_bytes(self.0);
-        for character in 0..26_u32 {
-            let shift = 125_u32.saturating_sub(character.saturating_mul(5));
-            let index = usize::try_from((number >> shift) & 31).unwrap_or(0);
-            fmt::Write::write_char(f, char::from(*ALPHABET.get(index).unwrap_or(&b'0')))?;
-        }
-        Ok(())
+        f.write_str(std::str::from_utf8(&self.letters()).unwrap_or_default())
     }
 }
 

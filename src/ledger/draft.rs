@@ -5,7 +5,9 @@
 
 use super::{
     Act, Basis, Calling, DecisionId, Facts, GrantId, GrantUse, Intent, LedgerError, Mode, Outcome, Principal, Refusal,
+    group::UnderWay,
     host_clock,
+    presented::Bind,
     record::{Ending, Kind, Record, RecordHash, Verdict},
     text,
 };
@@ -27,13 +29,15 @@ pub(crate) enum Job {
     Refuse(Record),
     /// Write a record that touches no count.
     Append(Record),
+    /// Bind a token of an issuer to whoever shows it.
+    Bind(Box<Bind>),
 }
 
 impl Job {
     /// Whether whoever gave it may go on only when it is on the disk.
     pub(crate) fn waits_for_disk(&self) -> bool {
         match self {
-            Job::Reserve(_) | Job::Refuse(_) | Job::Append(_) => true,
+            Job::Reserve(_) | Job::Refuse(_) | Job::Append(_) | Job::Bind(_) => true,
             Job::Settle(settle) => settle.record.ending == Some(Ending::VerifyFailed),
         }
     }
@@ -88,6 +92,8 @@ pub(crate) struct Counted {
     pub(crate) reserved: Reserved,
     pub(crate) spent: Spent,
     pub(crate) outcome: Record,
+    /// Keeps the outcomes of others waiting for this one; none in a store that has no queue.
+    pub(crate) under_way: Option<UnderWay>,
 }
 
 /// One use of a counted grant.
@@ -148,7 +154,9 @@ pub(crate) fn act(act: &Act<'_>) -> Record {
 
 /// An outcome repeats what lists are filtered by; the rest stands in the intent.
 pub(crate) fn settle(counted: Counted, outcome: &Outcome<'_>) -> Settle {
-    let Counted { reserved, spent, outcome: mut record } = counted;
+    let Counted { reserved, spent, outcome: mut record, under_way } = counted;
+    // From here on the others need not wait for this one: it comes.
+    drop(under_way);
     let now = host_clock::monotonic_us();
     record.at = later(record.at, record.monotonic_us, now);
     record.monotonic_us = now;

@@ -27,6 +27,8 @@ pub enum LedgerError {
         /// Signatures allowed in sixty minutes.
         per_hour: u64,
     },
+    /// A token of an issuer was used by another account, or after another start of the host.
+    Replayed,
     /// The configuration names no ledger.
     NotConfigured,
     /// Not the ledger that the configuration or the grant names: absent, emptied, or another one.
@@ -90,6 +92,7 @@ impl LedgerError {
         match self {
             LedgerError::Exhausted { .. } | LedgerError::DigestExhausted { .. } => "SG-GRANT-EXHAUSTED",
             LedgerError::RateReached { .. } => "SG-RATE-REACHED",
+            LedgerError::Replayed => "SG-JWT-REPLAYED",
             LedgerError::NotConfigured => "SG-NO-LEDGER",
             LedgerError::WrongStore { .. } => "SG-WRONG-LEDGER",
             LedgerError::ClockTurnedBack { .. } => "SG-CLOCK",
@@ -111,6 +114,7 @@ impl LedgerError {
         match self {
             LedgerError::Exhausted { .. } | LedgerError::DigestExhausted { .. } => "signgate request".to_owned(),
             LedgerError::RateReached { .. } => "wait, or raise `rate.per_hour` of the signer".to_owned(),
+            LedgerError::Replayed => "get an ID token of your own: signgate token".to_owned(),
             LedgerError::NotConfigured => "signgate ledger init".to_owned(),
             LedgerError::WrongStore { .. } => {
                 "restore the ledger, or `signgate ledger adopt` with a signed approval".to_owned()
@@ -140,6 +144,9 @@ impl fmt::Display for LedgerError {
             }
             LedgerError::RateReached { per_hour } => {
                 write!(f, "the signer's {per_hour} signatures an hour are spent")
+            }
+            LedgerError::Replayed => {
+                f.write_str("the ID token was used by another account, or before the host was started anew")
             }
             LedgerError::NotConfigured => f.write_str("the configuration names no ledger to record a signature in"),
             LedgerError::WrongStore { expected, found } => write!(f, "the ledger should be `{expected}`, {found}"),

@@ -1,5 +1,6 @@
 //! Two facts that let a reader put records in order when the wall clock was changed: which start of the host a record
-//! belongs to, and the host's monotonic clock. Neither is ever an input of a decision.
+//! belongs to, and the host's monotonic clock. Neither is an input of a decision, but that an ID token is bound to one
+//! start of the host.
 //! Read next: `draft.rs`.
 
 use once_cell::sync::OnceCell;

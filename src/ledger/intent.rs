@@ -48,7 +48,7 @@ pub struct Principal<'a> {
     pub name: &'a str,
     /// `user` or `service_user`.
     pub kind: &'a str,
-    /// What proved it: `os_user`, `peer`, or `token` with the first digits of its SHA-256.
+    /// What made it known: a word of `policy::Source`.
     pub identified_by: &'a str,
     /// Its groups in the policy.
     pub groups: &'a [&'a str],

@@ -2,8 +2,9 @@
 //! Read next: `rules.rs`.
 
 use super::{
-    Act, GrantId, Intent, Ledger, LedgerError, Outcome, Place, Record, Refusal, Reservation,
-    draft::{self, Answer, Job, Spent},
+    Act, GrantId, Intent, Ledger, LedgerError, Login, Outcome, Place, Presented, Record, Refusal, Reservation, Whose,
+    draft::{self, Answer, Counted, Job, Spent},
+    presented::{self, Bound},
     record::{Kind, RecordHash},
     rules::{RefusalSort, Refused, Rows, Tail, Transaction, hour_before, minute},
 };
@@ -65,13 +66,25 @@ impl Ledger for MemoryLedger {
         Ok(self.rows.lock().tail()?.map_or(Timestamp::MIN, |tail| tail.trusted))
     }
 
-    fn last_refusal(&self, principal: &str, signer: &str) -> Result<Option<Record>, LedgerError> {
+    fn last_refusal(&self, whose: &Whose<'_>, signer: &str) -> Result<Option<Record>, LedgerError> {
         let is_it = |record: &&Record| {
             record.kind == Kind::Refusal
-                && record.principal.as_deref() == Some(principal)
+                && (whose.principal.is_none() || record.principal.as_deref() == whose.principal)
                 && record.signer.as_deref() == Some(signer)
+                && (whose.os_user.is_none() || record.os_user.as_deref() == whose.os_user)
         };
         Ok(self.rows.lock().records.iter().rfind(is_it).cloned())
+    }
+
+    fn present(&self, presented: &Presented<'_>) -> Result<(), LedgerError> {
+        match self.apply(&Job::Bind(Box::new(presented::bind(presented)?)))? {
+            Answer::Refused(error) => Err(error),
+            Answer::Done | Answer::Reserved(_) => Ok(()),
+        }
+    }
+
+    fn login(&self, sha256: &[u8; 32]) -> Result<Option<Login>, LedgerError> {
+        Ok(Rows::login(&mut *self.rows.lock(), sha256)?.map(|(_, bound)| bound.into_login()))
     }
 
     fn reserve(&self, intent: &Intent<'_>) -> Result<Reservation, LedgerError> {
@@ -79,7 +92,9 @@ impl Ledger for MemoryLedger {
         let outcome = draft::outcome_of(&reserve.record);
         let spent = Spent { grant: reserve.grant.clone(), rated: reserve.rate_per_hour.is_some() };
         match self.apply(&Job::Reserve(reserve))? {
-            Answer::Reserved(reserved) => Ok(Reservation::counted(reserved, spent, outcome)),
+            Answer::Reserved(reserved) => {
+                Ok(Reservation::counted(Counted { reserved, spent, outcome, under_way: None }))
+            }
             Answer::Refused(error) => Err(error),
             Answer::Done => Err(LedgerError::Unusable("the ledger gave no reservation".to_owned())),
         }
@@ -109,9 +124,41 @@ struct MemoryRows {
     spent: BTreeMap<(String, i64), u64>,
     open: BTreeSet<u64>,
     refused: BTreeMap<RefusalSort, Refused>,
+    bound: BTreeMap<[u8; 32], Bound>,
+    logins: BTreeMap<[u8; 32], [u8; 32]>,
 }
 
 impl Rows for MemoryRows {
+    fn bound(&mut self, token: &[u8; 32]) -> Result<Option<Bound>, LedgerError> {
+        Ok(self.bound.get(token).cloned())
+    }
+
+    fn bind(&mut self, token: &[u8; 32], bound: &Bound) -> Result<(), LedgerError> {
+        self.bound.insert(*token, bound.clone());
+        Ok(())
+    }
+
+    fn forget_bound(&mut self, before: Timestamp) -> Result<(), LedgerError> {
+        self.bound.retain(|_, bound| bound.until >= before);
+        let bound = &self.bound;
+        self.logins.retain(|_, token| bound.contains_key(token));
+        Ok(())
+    }
+
+    fn login(&mut self, sha256: &[u8; 32]) -> Result<Option<([u8; 32], Bound)>, LedgerError> {
+        let token = self.logins.get(sha256).copied();
+        Ok(token.and_then(|token| Some((token, self.bound.get(&token)?.clone()))))
+    }
+
+    fn logins_of(&mut self, token: &[u8; 32]) -> Result<u64, LedgerError> {
+        Ok(u64::try_from(self.logins.values().filter(|one| *one == token).count()).unwrap_or(u64::MAX))
+    }
+
+    fn add_login(&mut self, sha256: &[u8; 32], token: &[u8; 32]) -> Result<(), LedgerError> {
+        self.logins.insert(*sha256, *token);
+        Ok(())
+    }
+
     fn tail(&mut self) -> Result<Option<Tail>, LedgerError> {
         Ok(self.tail)
     }

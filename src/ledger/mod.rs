@@ -23,6 +23,7 @@ mod journal_rows;
 mod maintenance;
 mod memory;
 mod no_ledger;
+mod presented;
 pub(crate) mod reading;
 mod record;
 mod rules;
@@ -44,11 +45,13 @@ pub use maintenance::{Found, adopt, found, hash_at, renew};
 pub(crate) use maintenance::{Moved, forget};
 pub use memory::MemoryLedger;
 pub use no_ledger::NoLedger;
+pub use presented::{Login, Presented};
 pub use record::{Ending, Fault, Kind, Mode, Record, RecordHash, Verdict};
 pub use rules::CLOCK_TOLERANCE;
 pub use sqlite::SqliteLedger;
 pub use steps::{Failpoint, Step};
 pub use store::{DATABASE, Settings};
+pub(crate) use text::is_hidden;
 
 /// How long anything here waits for other threads and processes.
 pub(crate) const WAIT: Duration = Duration::from_secs(10);
@@ -81,11 +84,24 @@ pub trait Ledger: Send + Sync {
     /// The ledger can not be read, or is not the configured one.
     fn trusted_time(&self) -> Result<Timestamp, LedgerError>;
 
-    /// The newest refusal of this principal with this signer, among the last hundred thousand records.
+    /// The newest refusal of this caller with this signer, among the last hundred thousand records.
     ///
     /// # Errors
     /// The ledger can not be read, or is not the configured one.
-    fn last_refusal(&self, principal: &str, signer: &str) -> Result<Option<Record>, LedgerError>;
+    fn last_refusal(&self, whose: &Whose<'_>, signer: &str) -> Result<Option<Record>, LedgerError>;
+
+    /// Binds a token of an issuer to whoever shows it, durably, at its first use; another use by the same account costs
+    /// a look.
+    ///
+    /// # Errors
+    /// [`LedgerError::Replayed`] for any other use. The ledger can not be written, or is not the configured one.
+    fn present(&self, presented: &Presented<'_>) -> Result<(), LedgerError>;
+
+    /// What a short token stands for, by its hash.
+    ///
+    /// # Errors
+    /// The ledger can not be read, or is not the configured one.
+    fn login(&self, sha256: &[u8; 32]) -> Result<Option<Login>, LedgerError>;
 
     /// Checks the counts and writes the intent, in one transaction that is durable when this returns. Only then may the
     /// HSM be asked. A reservation that is dropped, or whose process dies, stays spent.
@@ -95,8 +111,9 @@ pub trait Ledger: Send + Sync {
     /// After an error of the disk the count may be spent; the HSM must not be asked.
     fn reserve(&self, intent: &Intent<'_>) -> Result<Reservation, LedgerError>;
 
-    /// Writes what came of a reservation. Does not wait for the disk, except for [`Outcome::VerifyFailed`]: an outcome
-    /// that is lost reads as spent. Gives the reservation back for [`Outcome::NotAsked`] only.
+    /// Writes what came of a reservation, or leaves it to another thread whose signature is under way. Does not wait for
+    /// the disk, except for [`Outcome::VerifyFailed`]: an outcome that is lost reads as spent. Gives the reservation back
+    /// for [`Outcome::NotAsked`] only.
     ///
     /// # Errors
     /// The outcome was not written. The signature may be released all the same: its intent is on the disk.
@@ -121,6 +138,15 @@ pub trait Ledger: Send + Sync {
     fn finish(&self) -> Result<(), LedgerError> {
         Ok(())
     }
+}
+
+/// Whose refusal is looked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Whose<'a> {
+    /// This principal's; none for anybody's.
+    pub principal: Option<&'a str>,
+    /// This account's; none for any account's.
+    pub os_user: Option<&'a str>,
 }
 
 /// The ledger of a configuration, or one that refuses where it names no `store_id` or no state folder. Touches nothing yet.
@@ -148,8 +174,8 @@ enum Place {
 }
 
 impl Reservation {
-    fn counted(reserved: draft::Reserved, spent: draft::Spent, outcome: Record) -> Reservation {
-        Reservation(Place::Counted(Box::new(draft::Counted { reserved, spent, outcome })))
+    fn counted(counted: draft::Counted) -> Reservation {
+        Reservation(Place::Counted(Box::new(counted)))
     }
 
     /// Sequence number of the intent record; none while it stands in a journal.

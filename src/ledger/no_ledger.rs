@@ -1,7 +1,9 @@
 //! What a configuration without a ledger gets: nothing is signed, because nothing could be recorded.
 //! Read next: `sqlite.rs`, the ledger that a configuration with a `store_id` gets.
 
-use super::{Act, GrantId, Intent, Ledger, LedgerError, Outcome, Record, Refusal, Reservation};
+use super::{
+    Act, GrantId, Intent, Ledger, LedgerError, Login, Outcome, Presented, Record, Refusal, Reservation, Whose,
+};
 use jiff::Timestamp;
 
 /// Refuses everything with [`LedgerError::NotConfigured`].
@@ -24,7 +26,15 @@ impl Ledger for NoLedger {
         Err(LedgerError::NotConfigured)
     }
 
-    fn last_refusal(&self, _: &str, _: &str) -> Result<Option<Record>, LedgerError> {
+    fn last_refusal(&self, _: &Whose<'_>, _: &str) -> Result<Option<Record>, LedgerError> {
+        Err(LedgerError::NotConfigured)
+    }
+
+    fn present(&self, _: &Presented<'_>) -> Result<(), LedgerError> {
+        Err(LedgerError::NotConfigured)
+    }
+
+    fn login(&self, _: &[u8; 32]) -> Result<Option<Login>, LedgerError> {
         Err(LedgerError::NotConfigured)
     }
 

@@ -3,6 +3,7 @@
 //! before it; `sha256sum` and any JSON reader can check the chain without this program.
 //! Read next: `rules.rs` (when which record is written), `audit/verify.rs`.
 
+use crate::policy::one_line;
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
@@ -402,7 +403,12 @@ impl Record {
     /// # Errors
     /// What is wrong with it: no JSON, a member that is unknown, missing or of another type.
     pub fn read(line: &str) -> Result<Record, String> {
-        serde_json::from_str(line).map_err(|error| error.to_string())
+        // serde would take the values alone as well, in the order of the members.
+        if !line.starts_with('{') {
+            return Err("a record is an object".to_owned());
+        }
+        // Names of the line are quoted in it.
+        serde_json::from_str(line).map_err(|error| one_line(&error.to_string()).into_owned())
     }
 }
 
@@ -451,6 +457,18 @@ mod tests {
         let record = Record::new(Kind::Act, Timestamp::UNIX_EPOCH);
         let line = record.line().unwrap().replace("{\"at\"", "{\"added\":1,\"at\"");
         assert!(Record::read(&line).unwrap_err().contains("added"));
+        let error = Record::read(&line.replace("added", "ad\\nded")).unwrap_err();
+        assert!(error.contains(r"ad\nded"), "{error}");
+    }
+
+    #[test]
+    fn the_values_of_a_record_without_their_names_are_no_record() {
+        let line = Record::new(Kind::Act, Timestamp::UNIX_EPOCH).line().unwrap();
+        let values: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let of = |name: &str| values[name].to_string();
+        let before = ["null"; 3].join(",");
+        let array = format!("[{before},[],{},{}]", of("at"), ["null"; 41].join(","));
+        assert_eq!(Record::read(&array).unwrap_err(), "a record is an object");
     }
 
     #[test]

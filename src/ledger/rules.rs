@@ -5,6 +5,7 @@
 use super::{
     GrantId, LedgerError,
     draft::{Answer, Job, Reserve, Reserved, Settle},
+    presented::{Bind, Bound, KEPT, MOST_LOGINS},
     record::{Kind, Record, RecordHash, microseconds},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -49,6 +50,18 @@ pub(crate) trait Rows {
     fn set_refused(&mut self, sort: &RefusalSort, refused: &Refused) -> Result<(), LedgerError>;
     /// Removes and returns all that began at this time or before.
     fn take_refused(&mut self, began: Timestamp) -> Result<Vec<(RefusalSort, Refused)>, LedgerError>;
+    /// To whom a token of an issuer is bound.
+    fn bound(&mut self, token: &[u8; 32]) -> Result<Option<Bound>, LedgerError>;
+    /// Binds one that is not.
+    fn bind(&mut self, token: &[u8; 32], bound: &Bound) -> Result<(), LedgerError>;
+    /// Forgets those that ended before this moment, with their short tokens.
+    fn forget_bound(&mut self, before: Timestamp) -> Result<(), LedgerError>;
+    /// The token that a short one stands for.
+    fn login(&mut self, sha256: &[u8; 32]) -> Result<Option<([u8; 32], Bound)>, LedgerError>;
+    /// How many short ones stand for a token.
+    fn logins_of(&mut self, token: &[u8; 32]) -> Result<u64, LedgerError>;
+    /// Lets a short token stand for one that is bound.
+    fn add_login(&mut self, sha256: &[u8; 32], token: &[u8; 32]) -> Result<(), LedgerError>;
 }
 
 /// The end of the chain.
@@ -104,6 +117,7 @@ impl<'a> Transaction<'a> {
             Job::Reserve(reserve) => self.reserve(reserve),
             Job::Settle(settle) => self.settle(settle),
             Job::Refuse(record) => self.refuse(record),
+            Job::Bind(bind) => self.bind(bind),
             Job::Append(record) => {
                 self.close_refusals(record.at)?;
                 self.append(record.clone()).map(|_| Answer::Done)
@@ -205,6 +219,42 @@ impl<'a> Transaction<'a> {
             return Ok(Some(LedgerError::RateReached { per_hour }));
         }
         Ok(None)
+    }
+
+    /// Binds a token at its first use; any other account, or start of the host, is a replay. So is a short token that
+    /// stands for another one already.
+    fn bind(&mut self, bind: &Bind) -> Result<Answer, LedgerError> {
+        let now = bind.record.at;
+        if self.tail.trusted.duration_since(now) > CLOCK_TOLERANCE {
+            return Ok(Answer::Refused(LedgerError::ClockTurnedBack { now, trusted: self.tail.trusted }));
+        }
+        let known = self.rows.bound(&bind.token)?;
+        if known.as_ref().is_some_and(|known| !known.is_same_user(&bind.bound)) {
+            return Ok(Answer::Refused(LedgerError::Replayed));
+        }
+        let new_login = match &bind.login {
+            None => None,
+            Some(sha256) => match self.rows.login(sha256)? {
+                Some((token, _)) if token == bind.token => None,
+                Some(_) => return Ok(Answer::Refused(LedgerError::Replayed)),
+                None => Some(sha256),
+            },
+        };
+        if known.is_some() && new_login.is_some() && self.rows.logins_of(&bind.token)? >= MOST_LOGINS {
+            return Ok(Answer::Refused(LedgerError::Replayed));
+        }
+        if known.is_none() {
+            self.rows.forget_bound(self.tail.trusted.checked_sub(KEPT).unwrap_or(Timestamp::MIN))?;
+            self.rows.bind(&bind.token, &bind.bound)?;
+        }
+        if let Some(sha256) = new_login {
+            self.rows.add_login(sha256, &bind.token)?;
+        }
+        if known.is_none() || new_login.is_some() {
+            self.close_refusals(now)?;
+            self.append(bind.record.clone())?;
+        }
+        Ok(Answer::Done)
     }
 
     fn settle(&mut self, settle: &Settle) -> Result<Answer, LedgerError> {

@@ -4,12 +4,14 @@
 //! Read next: `store.rs` (one transaction), `group.rs` (how threads share it), `journal.rs`.
 
 use super::{
-    Act, Basis, Durability, GrantId, Intent, Ledger, LedgerError, Outcome, Place, Record, Refusal, Reservation, WAIT,
-    draft::{self, Answer, Job, Spent},
+    Act, Basis, Durability, GrantId, Intent, Ledger, LedgerError, Login, Outcome, Place, Presented, Record, Refusal,
+    Reservation, WAIT, Whose,
+    draft::{self, Answer, Counted, Job, Spent},
     fold::Reach,
     group::Group,
     journal::{Journal, JournalError, Noted},
-    rules::{Rows, hour_before, minute},
+    presented::{self, Bound},
+    rules::{Rows, Tail, hour_before, minute},
     sqlite_rows::SqliteRows,
     steps::Failpoint,
     store::{Access, DATABASE, Settings, Store, connect, place},
@@ -42,6 +44,17 @@ pub struct SqliteLedger {
 struct Writer {
     store: Option<Store>,
     disk_failed: bool,
+    /// The end of the records as this process saw it last: another file at the same path must have it as well.
+    seen: Option<Tail>,
+}
+
+impl Writer {
+    /// The next job opens the ledger anew; what was seen of it stays.
+    fn close(&mut self) {
+        if let Some(store) = self.store.take() {
+            self.seen = store.seen().or(self.seen);
+        }
+    }
 }
 
 impl SqliteLedger {
@@ -98,7 +111,7 @@ impl SqliteLedger {
             Err(error) => {
                 // Whatever state the connection is in, the next job gets a new one.
                 writer.disk_failed |= matches!(error, LedgerError::Disk(_));
-                writer.store = None;
+                writer.close();
                 batch.fail(&error);
             }
         }
@@ -179,7 +192,7 @@ impl SqliteLedger {
         let result = store.leave(pass).and(result);
         if let Err(error) = &result {
             writer.disk_failed |= matches!(error, LedgerError::Disk(_));
-            writer.store = None;
+            writer.close();
         }
         result
     }
@@ -187,8 +200,9 @@ impl SqliteLedger {
     /// The open store; opens it, or opens it again if another file now lies at its path.
     fn open<'w>(&self, writer: &'w mut Writer) -> Result<&'w mut Store, LedgerError> {
         if !writer.store.as_ref().is_some_and(Store::is_in_place) {
-            writer.store = None;
-            let store = Store::open(&self.settings, self.failpoint.clone(), writer.disk_failed)?;
+            writer.close();
+            let mut store = Store::open(&self.settings, self.failpoint.clone(), writer.disk_failed)?;
+            store.must_have(writer.seen);
             writer.disk_failed = false;
             return Ok(writer.store.insert(store));
         }
@@ -224,9 +238,12 @@ impl SqliteLedger {
 }
 
 impl Drop for SqliteLedger {
-    /// In a forked child the connections are the parent's: closing them there would break its locks, so they stay.
+    /// Outcomes may still be in the queue. In a forked child the connections are the parent's: closing them there would break its locks, so they stay.
     fn drop(&mut self) {
-        if self.owner != process::id() {
+        if self.owner == process::id() {
+            // Where this fails, the outcomes that are lost read as spent.
+            let _ = self.group.flush(|deadline| self.lead(deadline));
+        } else {
             std::mem::forget(self.writer.get_mut().store.take());
             std::mem::forget(self.reader.get_mut().take());
             // Its lock is the parent's, too.
@@ -253,8 +270,22 @@ impl Ledger for SqliteLedger {
         tail.map(|tail| tail.trusted).ok_or_else(|| LedgerError::Damaged("it has no record".to_owned()))
     }
 
-    fn last_refusal(&self, principal: &str, signer: &str) -> Result<Option<Record>, LedgerError> {
-        self.read(|rows| rows.last_refusal(principal, signer))
+    fn last_refusal(&self, whose: &Whose<'_>, signer: &str) -> Result<Option<Record>, LedgerError> {
+        self.read(|rows| rows.last_refusal(whose, signer))
+    }
+
+    fn present(&self, presented: &Presented<'_>) -> Result<(), LedgerError> {
+        let bind = presented::bind(presented)?;
+        // Most uses are not the first, and need no place in the queue of writers.
+        let is_known = |known: Option<Bound>| known.is_some_and(|known| known.is_same_user(&bind.bound));
+        if bind.login.is_none() && self.read(|rows| rows.bound_token(&bind.token)).map(is_known)? {
+            return Ok(());
+        }
+        self.submit(Job::Bind(Box::new(bind))).map(drop)
+    }
+
+    fn login(&self, sha256: &[u8; 32]) -> Result<Option<Login>, LedgerError> {
+        Ok(self.read(|rows| SqliteRows::login(rows, sha256))?.map(|(_, bound)| bound.into_login()))
     }
 
     fn reserve(&self, intent: &Intent<'_>) -> Result<Reservation, LedgerError> {
@@ -267,7 +298,10 @@ impl Ledger for SqliteLedger {
         let outcome = draft::outcome_of(&reserve.record);
         let spent = Spent { grant: reserve.grant.clone(), rated: reserve.rate_per_hour.is_some() };
         match self.submit(Job::Reserve(reserve))? {
-            Answer::Reserved(reserved) => Ok(Reservation::counted(reserved, spent, outcome)),
+            Answer::Reserved(reserved) => {
+                let under_way = Some(self.group.begin());
+                Ok(Reservation::counted(Counted { reserved, spent, outcome, under_way }))
+            }
             Answer::Refused(error) => Err(error),
             Answer::Done => Err(LedgerError::Unusable("the ledger gave no reservation".to_owned())),
         }
@@ -279,8 +313,11 @@ impl Ledger for SqliteLedger {
             Place::Counted(counted) => counted,
             Place::Noted(noted) => return self.settle_noted(&noted, outcome),
         };
-        let job = Job::Settle(draft::settle(*counted, outcome));
-        if job.waits_for_disk() {
+        let settle = draft::settle(*counted, outcome);
+        // What is given back may be asked for again at once.
+        let is_awaited = settle.gives_back;
+        let job = Job::Settle(settle);
+        if is_awaited || job.waits_for_disk() {
             return self.submit(job).map(drop);
         }
         self.group.submit_unawaited(job, |deadline| self.lead(deadline))
@@ -295,7 +332,11 @@ impl Ledger for SqliteLedger {
     }
 
     fn finish(&self) -> Result<(), LedgerError> {
-        if self.check_owner().is_err() || self.journal.lock().take().is_none() {
+        if self.check_owner().is_err() {
+            return Ok(());
+        }
+        self.group.flush(|deadline| self.lead(deadline))?;
+        if self.journal.lock().take().is_none() {
             return Ok(());
         }
         self.with_store(|store| store.fold(Reach { most: IN_PASSING, sweeps: false }))

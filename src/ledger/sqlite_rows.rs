@@ -3,7 +3,8 @@
 //! Read next: `store.rs`, which opens the transaction around them.
 
 use super::{
-    GrantId, LedgerError, Record,
+    GrantId, LedgerError, Record, Whose,
+    presented::Bound,
     record::RecordHash,
     rules::{RefusalSort, Refused, Rows, Tail},
 };
@@ -71,10 +72,11 @@ impl<'c> SqliteRows<'c> {
     }
 
     /// Looks through the newest records only: there is no index, and a caller must not make a long search.
-    pub(crate) fn last_refusal(&self, principal: &str, signer: &str) -> Result<Option<Record>, LedgerError> {
+    pub(crate) fn last_refusal(&self, whose: &Whose<'_>, signer: &str) -> Result<Option<Record>, LedgerError> {
         let sql = "SELECT line FROM record WHERE sequence > (SELECT MAX(sequence) FROM record) - 100000
-                   AND kind = 'refusal' AND principal = $1 AND signer = $2 ORDER BY sequence DESC LIMIT 1";
-        let line = self.find(sql, [principal, signer], |row| row.get::<_, String>(0))?;
+                   AND kind = 'refusal' AND signer = $1 AND ($2 IS NULL OR principal = $2)
+                   AND ($3 IS NULL OR line ->> 'os_user' = $3) ORDER BY sequence DESC LIMIT 1";
+        let line = self.find(sql, params![signer, whose.principal, whose.os_user], |row| row.get::<_, String>(0))?;
         line.map(|line| Record::read(&line).map_err(LedgerError::Damaged)).transpose()
     }
 
@@ -110,6 +112,30 @@ impl<'c> SqliteRows<'c> {
 }
 
 impl Rows for SqliteRows<'_> {
+    fn bound(&mut self, token: &[u8; 32]) -> Result<Option<Bound>, LedgerError> {
+        self.bound_token(token)
+    }
+
+    fn bind(&mut self, token: &[u8; 32], bound: &Bound) -> Result<(), LedgerError> {
+        self.write_bound(token, bound)
+    }
+
+    fn forget_bound(&mut self, before: Timestamp) -> Result<(), LedgerError> {
+        SqliteRows::forget_bound(self, before)
+    }
+
+    fn login(&mut self, sha256: &[u8; 32]) -> Result<Option<([u8; 32], Bound)>, LedgerError> {
+        SqliteRows::login(self, sha256)
+    }
+
+    fn logins_of(&mut self, token: &[u8; 32]) -> Result<u64, LedgerError> {
+        SqliteRows::logins_of(self, token)
+    }
+
+    fn add_login(&mut self, sha256: &[u8; 32], token: &[u8; 32]) -> Result<(), LedgerError> {
+        self.write_login(sha256, token)
+    }
+
     fn tail(&mut self) -> Result<Option<Tail>, LedgerError> {
         let sql = "SELECT sequence, hash, trusted FROM record ORDER BY sequence DESC LIMIT 1";
         let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, [u8; 32]>(1)?, row.get::<_, i64>(2)?));

@@ -126,6 +126,16 @@ impl Store {
         (self.database.clone(), self.identity)
     }
 
+    /// The end of the records after the last transaction here.
+    pub(crate) fn seen(&self) -> Option<Tail> {
+        self.seen
+    }
+
+    /// What was seen of this ledger before it was opened again. A copy that was made earlier and put back does not have it.
+    pub(crate) fn must_have(&mut self, seen: Option<Tail>) {
+        self.seen = seen;
+    }
+
     /// The tables, for reading.
     pub(crate) fn rows(&self) -> SqliteRows<'_> {
         SqliteRows::new(&self.connection, &self.database)
@@ -156,7 +166,7 @@ impl Store {
             Err(LedgerError::DiskFull(path)) => LedgerError::DiskFull(path),
             done => return done,
         };
-        let is_record = |job: &Job| !matches!(job, Job::Reserve(_));
+        let is_record = |job: &Job| !matches!(job, Job::Reserve(_) | Job::Bind(_));
         let records: Vec<&Job> = jobs.iter().copied().filter(|job| is_record(job)).collect();
         if records.is_empty() || !folder::release_space(&self.folder, self.file_mode) {
             return Err(full);

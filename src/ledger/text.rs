@@ -51,7 +51,7 @@ fn escaped_width(character: char) -> usize {
 
 /// Control characters, line and paragraph separators, and the format characters that hide or reorder text (Unicode
 /// general categories Cc, Zl, Zp, and of Cf the ones that act on a terminal; private use and tags as well).
-fn is_hidden(character: char) -> bool {
+pub(crate) fn is_hidden(character: char) -> bool {
     character.is_control()
         || matches!(character,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

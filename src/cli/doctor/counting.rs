@@ -88,6 +88,7 @@ fn fix(config: &Config, error: &LedgerError) -> String {
         LedgerError::Exhausted { .. }
         | LedgerError::DigestExhausted { .. }
         | LedgerError::RateReached { .. }
+        | LedgerError::Replayed
         | LedgerError::NotConfigured
         | LedgerError::WrongStore { .. }
         | LedgerError::ClockTurnedBack { .. }

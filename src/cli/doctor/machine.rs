@@ -5,7 +5,7 @@ use crate::cli::situation::Place;
 use nix::unistd::{AccessFlags, access};
 use signgate_pkcs11::{
     config::{
-        Config, Environment, Mode, PinSource, SYSTEM_FILE, VARIABLE,
+        Config, Environment, Mode, PinSource, SYSTEM_FILE, Source, VARIABLE,
         trusted_file::{self, Owners},
     },
     identity,
@@ -51,6 +51,52 @@ pub fn environment(config: &Config, environment: &Environment, place: &Place) ->
     ignored.into_iter().collect()
 }
 
+/// Credentials that are left where the module looks for them in advisory mode.
+pub fn credentials(config: &Config, environment: &Environment) -> Vec<Finding> {
+    if config.mode == Mode::Enforced {
+        return Vec::new();
+    }
+    let service =
+        identity::given_service_token(environment).filter(|_| config.identity_sources.contains(&Source::ServiceToken));
+    let service = service.map(|given| {
+        let is_token = |token: &identity::Secret| identity::token_sha256(token.expose()).is_some();
+        credential("service token", &given, is_token)
+    });
+    let id = identity::given_id_token(environment).filter(|_| config.identity_sources.contains(&Source::Oidc));
+    let id = id.map(|given| credential("ID token", &given, |token| identity::looks_like_id_token(token.expose())));
+    service.into_iter().chain(id).collect()
+}
+
+fn credential(check: &str, given: &identity::Given, is_one: impl Fn(&identity::Secret) -> bool) -> Finding {
+    match &given.content {
+        Ok(token) if is_one(token) => Finding::ok(check, format!("in {}", given.place)),
+        Ok(_) => Finding::fail(check, format!("{} holds none", given.place))
+            .fix(format!("put the {check} there, or unset it")),
+        Err(why) => Finding::fail(check, format!("{}: {why}", given.place))
+            .fix("chmod go-w the file and its folders, or unset the variable"),
+    }
+}
+
+/// What `peercred` stands on: that it is asked for, and an address that a socket can have.
+pub fn peer(config: &Config) -> Vec<Finding> {
+    if config.mode != Mode::Enforced {
+        return Vec::new();
+    }
+    if !config.identity_sources.contains(&Source::Peercred) {
+        let seen = "the kernel's word on who connects is not asked for: every caller is known by his credential alone";
+        return vec![Finding::warn("peer", seen).fix("add `peercred` to `identity.sources`")];
+    }
+    // sun_path of unix(7), with its end.
+    let too_long = config.listen.iter().filter(|listen| listen.as_os_str().len() > 107);
+    too_long
+        .map(|listen| {
+            let shown = listen.display();
+            let seen = format!("`{shown}` is longer than a socket's address can be, so no peer will ever count");
+            Finding::fail("peer", seen).fix("choose a shorter `listen`, under /run")
+        })
+        .collect()
+}
+
 /// The files and folders that the configuration names.
 pub fn files(config: &Config, environment: &Environment) -> Vec<Finding> {
     let mut findings = vec![module(&config.backend_module)];
@@ -83,6 +129,20 @@ fn pin(token: &str, source: &PinSource, environment: &Environment) -> Finding {
             return match identity::hsm_pin(source, environment) {
                 Ok(_) => Finding::ok(check, format!("in the environment variable `{name}`")),
                 Err(error) => Finding::fail(check, error).fix(format!("export {name}=…")),
+            };
+        }
+        PinSource::Credential(name) => {
+            return match identity::hsm_pin(source, environment) {
+                Ok(_) => Finding::ok(check, format!("in the credential `{name}` of the service")),
+                Err(_) if environment.get(identity::CREDENTIALS_VARIABLE).is_none() => Finding::warn(
+                    check,
+                    format!(
+                        "in the credential `{name}`, which only the service is given; it can not be tried from here"
+                    ),
+                )
+                .fix("see docs/enforced.md on running the doctor with the service's credentials"),
+                Err(error) => Finding::fail(check, error)
+                    .fix(format!("put the PIN into /etc/signgate/credentials/{}", name.trim_start_matches("hsm_"))),
             };
         }
     };

@@ -7,11 +7,13 @@
 mod approvals;
 mod bundle;
 mod counting;
+mod enforced;
 mod finding;
 mod hsm;
 mod machine;
 mod p11_kit;
 mod rules;
+mod through;
 
 use super::{
     situation::{Place, Situation},
@@ -20,7 +22,11 @@ use super::{
 use finding::{Finding, Verdict};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use signgate_pkcs11::{config::Environment, policy_cache::PolicyCache};
+use signgate_pkcs11::{
+    config::{Config, Environment, Mode},
+    policy_cache::PolicyCache,
+};
+use std::path::PathBuf;
 
 /// Arguments of `signgate doctor`.
 #[derive(clap::Args, Debug)]
@@ -28,10 +34,16 @@ pub struct Arguments {
     /// Print the findings as JSON
     #[arg(long)]
     json: bool,
+    /// Tell what this module shows, for the doctor itself
+    #[arg(long, value_name = "FILE", hide = true)]
+    through: Option<PathBuf>,
 }
 
 /// Prints the findings; fails if one of them keeps people from signing, or from signing safely.
 pub fn run(arguments: &Arguments, place: &Place) -> Result<Exit, Failure> {
+    if let Some(module) = &arguments.through {
+        return through::run(module);
+    }
     let findings = look_at_everything(place);
     if arguments.json {
         let findings: Vec<Value> = findings.iter().map(Finding::json).collect();
@@ -55,11 +67,17 @@ fn look_at_everything(place: &Place) -> Vec<Finding> {
             return vec![Finding::fail("configuration", seen).fix(error.next)];
         }
     };
+    if config.mode == Mode::Enforced && enforced::is_caller(&config) {
+        return look_as_caller(config, environment, place);
+    }
     let now = Timestamp::now();
     let mut findings = vec![machine::configuration(&config, place), machine::mode(&config)];
     findings.extend(counting::settings(&config));
     findings.extend(machine::environment(&config, &environment, place));
+    findings.extend(machine::credentials(&config, &environment));
+    findings.extend(machine::peer(&config));
     findings.extend(machine::files(&config, &environment));
+    findings.extend(enforced::sockets(&config));
     let looked = PolicyCache::for_looking(&config).fresh(now);
     findings.extend(bundle::policy(&config, &looked, now));
     findings.extend(bundle::memory(&config));
@@ -79,6 +97,21 @@ fn look_at_everything(place: &Place) -> Vec<Finding> {
         findings.extend(tokens.keys(situation.policy()));
         findings.extend(rules::caller(&situation));
     }
+    findings
+}
+
+/// In enforced mode a caller sees the gate's door, the policy, and that the rest is closed to him.
+fn look_as_caller(config: Config, environment: Environment, place: &Place) -> Vec<Finding> {
+    let now = Timestamp::now();
+    let mut findings = vec![machine::configuration(&config, place), machine::mode(&config)];
+    findings.extend(machine::environment(&config, &environment, place));
+    findings.extend(machine::peer(&config));
+    findings.extend(enforced::kept(&config));
+    findings.extend(enforced::sockets(&config));
+    let looked = PolicyCache::for_looking(&config).fresh(now);
+    let situation = looked.ok().map(|loaded| Situation::with(config.clone(), Environment::from_process(), loaded, now));
+    findings.extend(enforced::connection(&config, &environment, situation.as_ref()));
+    findings.extend(p11_kit::ways_round(&config.backend_module, &p11_kit::Places::usual()).into_iter().map(way_round));
     findings
 }
 

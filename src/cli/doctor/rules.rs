@@ -18,8 +18,7 @@ pub fn document(config: &Config, loaded: &Loaded) -> Option<Finding> {
     let cap = u64::try_from(MAXIMUM_BUNDLE).unwrap_or(u64::MAX);
     let (bytes, _) = trusted_file::read_trusted(&config.policy, cap, trusted_file::Owners::Anyone).ok()?;
     let document = Document::of(&bytes).ok().filter(|document| loaded.sha256 == document.sha256())?;
-    let tokens: Vec<String> = config.tokens.keys().cloned().collect();
-    let found = lint::look_at(document.text, Some(&tokens));
+    let found = lint::look_at(document.text, Some(config));
     let errors = found.iter().filter(|finding| finding.severity == Severity::Error).count();
     let warnings = found.iter().filter(|finding| finding.severity == Severity::Warning).count();
     let (check, seen, fix) = ("policy lint", lint::summary(&found), "signgate policy lint");
@@ -44,9 +43,15 @@ pub fn observed(loaded: &Loaded) -> Option<Finding> {
 
 /// Who the caller is and what he may sign now.
 pub fn caller(situation: &Situation) -> Vec<Finding> {
-    let Some(identified) = situation.ambient() else {
+    let identified = match situation.known() {
+        Ok(Some(identified)) => identified,
         // Not wrong: a caller may log in with a PIN.
-        return vec![Finding::warn("you", whoami::nobody(situation)).fix("signgate whoami --pin env:NAME")];
+        Ok(None) => {
+            return vec![Finding::warn("you", whoami::nobody(situation)).fix("signgate whoami --pin env:NAME")];
+        }
+        Err(denial) => {
+            return vec![Finding::fail("you", format!("{}: {}", denial.reason, denial.detail)).fix(denial.next)];
+        }
     };
     let name = situation.policy().principal_name(identified.id);
     let mut findings = vec![Finding::ok("you", format!("`{name}`, known by {}", situation.how(&identified)))];

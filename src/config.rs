@@ -10,6 +10,7 @@ mod settings;
 mod sync;
 pub mod trusted_file;
 
+pub use crate::policy::{Mode, Source};
 pub use document::DocumentError;
 pub use environment::{Environment, is_variable_name};
 pub use sync::{SyncConfig, SyncFormat, SyncSource};
@@ -35,8 +36,8 @@ const LARGEST_FILE: u64 = 1024 * 1024;
 pub struct Config {
     /// Whose process the gate runs in.
     pub mode: Mode,
-    /// The socket the gate is reached at, in enforced mode; a peer counts only on this one.
-    pub listen: Option<PathBuf>,
+    /// The sockets the gate is reached at, in enforced mode, one per trust group; a peer counts only on one of these.
+    pub listen: Vec<PathBuf>,
     /// The HSM's PKCS#11 module.
     pub backend_module: PathBuf,
     /// The HSM's tokens, by the names the policy uses. Not empty.
@@ -71,26 +72,6 @@ pub struct Config {
     pub self_configured: bool,
 }
 
-/// Whose process the gate runs in.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Mode {
-    /// In the caller's: stops mistakes and misuse, not hostile code of the same account.
-    Advisory,
-    /// In one of another account, behind p11-kit.
-    Enforced,
-}
-
-impl Mode {
-    /// As it is written in the configuration.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Mode::Advisory => "advisory",
-            Mode::Enforced => "enforced",
-        }
-    }
-}
-
 /// One token of the HSM.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TokenConfig {
@@ -116,6 +97,8 @@ pub enum PinSource {
     File(PathBuf),
     /// In an environment variable of the caller; advisory mode only.
     Env(String),
+    /// A credential of the service, by its name: a file in the folder that `CREDENTIALS_DIRECTORY` names (systemd.exec(5)).
+    Credential(String),
 }
 
 impl fmt::Display for TokenSelector {
@@ -132,17 +115,9 @@ impl fmt::Display for PinSource {
         match self {
             PinSource::File(path) => write!(f, "the file `{}`", path.display()),
             PinSource::Env(name) => write!(f, "the environment variable `{name}`"),
+            PinSource::Credential(name) => write!(f, "the credential `{name}` of the service"),
         }
     }
-}
-
-/// One kind of evidence of who is calling.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Source {
-    /// A service token, given as PIN or in the environment.
-    ServiceToken,
-    /// The operating system's word: the effective user, in enforced mode the peer.
-    OsUser,
 }
 
 /// Which signatures are verified before they are released.
@@ -172,6 +147,14 @@ impl Config {
     /// No configuration, one in reach of others, or one that does not say what it must.
     pub fn find(environment: &Environment) -> Result<Config, ConfigError> {
         find_at(Path::new(SYSTEM_FILE), environment)
+    }
+
+    /// What this text says as the content of `file`, which is not looked at; paths in it are relative to its folder.
+    ///
+    /// # Errors
+    /// What is wrong with the text, and where.
+    pub fn parse(text: &str, file: &Path) -> Result<Config, ConfigError> {
+        settings::parse(text, file).map(|settings| settings.config).map_err(|error| ConfigError::refused(file, error))
     }
 
     /// The configuration in this file, as if `SIGNGATE_CONFIG` had named it where there is no system file.

@@ -49,7 +49,7 @@ pub struct Loaded {
     /// What the signatures around the policy say.
     pub bundle: Bundle,
     /// Who calls without any login: what the gate finds once for this version of the policy.
-    pub ambient: OnceCell<Option<Identified>>,
+    pub ambient: OnceCell<Result<Option<Identified>, Denial>>,
     content: [u8; 32],
     /// A moment that has certainly passed.
     time: Timestamp,
@@ -219,30 +219,39 @@ impl PolicyCache {
 impl PolicyCache {
     /// A cache that holds this policy, of files that do not exist.
     pub(crate) fn holding(config: &Config, policy: Policy, generation: u64) -> PolicyCache {
-        let loaded = Loaded {
-            policy: Arc::new(policy),
-            grants: Arc::new(GrantSet::empty()),
-            bad_grants: Vec::new(),
-            generation,
-            version: generation,
-            sha256: [0; 32],
-            issued_at: None,
-            notice: None,
-            bundle: Bundle {
-                root: 1,
-                timestamp: generation,
-                snapshot: generation,
-                expires_first: Role::Timestamp,
-                expires_at: Timestamp::MAX,
-                ends_soon: false,
-            },
-            ambient: OnceCell::new(),
-            content: [0; 32],
-            time: Timestamp::UNIX_EPOCH,
-        };
         let cache = PolicyCache::new(config);
-        *cache.last.write() = Some(Look { policy: None, grants: None, outcome: Ok(Arc::new(loaded)) });
+        cache.hold(Some((Arc::new(policy), Arc::new(GrantSet::empty()))), generation);
         cache
+    }
+
+    /// Holds these from now on, as if they had just been read; nothing stands for files that can not be read.
+    pub(crate) fn hold(&self, found: Option<(Arc<Policy>, Arc<GrantSet>)>, generation: u64) {
+        let loaded = |(policy, grants)| {
+            Arc::new(Loaded {
+                policy,
+                grants,
+                bad_grants: Vec::new(),
+                generation,
+                version: generation,
+                sha256: [0; 32],
+                issued_at: None,
+                notice: None,
+                bundle: Bundle {
+                    root: 1,
+                    timestamp: generation,
+                    snapshot: generation,
+                    expires_first: Role::Timestamp,
+                    expires_at: Timestamp::MAX,
+                    ends_soon: false,
+                },
+                ambient: OnceCell::new(),
+                content: [0; 32],
+                time: Timestamp::UNIX_EPOCH,
+            })
+        };
+        let missing = || Arc::new(Unusable::new(Reason::NoPolicy, "there is none", None));
+        let outcome = found.map(loaded).ok_or_else(missing);
+        *self.last.write() = Some(Look { policy: None, grants: None, outcome });
     }
 }
 

@@ -8,8 +8,9 @@ use super::{
 };
 use crate::{
     backend::{Hsm, fork::Stamp},
-    config::{Config, Environment},
+    config::{Config, Environment, Mode},
     gate::{Error, Gate, rv},
+    identity::Client,
     ledger,
 };
 use cryptoki_sys as ck;
@@ -121,12 +122,37 @@ fn begin() -> Option<ck::CK_RV> {
     })
 }
 
+/// C_Initialize with this gate instead of the one that the configuration describes: for programs that drive the C
+/// interface with a token and a ledger made of memory. False where the module has begun already.
+pub fn begin_with(gate: Gate) -> bool {
+    let Ok(mut life) = own_home().life.write() else { return false };
+    match *life {
+        Life::Ending | Life::Present(_) => false,
+        Life::Absent => {
+            *life = Life::Present(Arc::new(gate));
+            true
+        }
+    }
+}
+
 fn build() -> Result<Gate, String> {
     let environment = Environment::from_process();
     let config = Config::find(&environment).map_err(|error| format!("{error}. Next: {}", error.next))?;
+    if config.mode == Mode::Enforced {
+        leave_no_core();
+    }
     let ledger = ledger::of_config(&config);
+    let client = Client::of_process(&config, super::peer::ask);
     let hsm = Hsm::new(config.backend_module.clone(), config.tokens.clone());
-    Ok(Gate::new(&config, environment, Box::new(hsm), ledger))
+    Ok(Gate::new(&config, environment, client, Box::new(hsm), ledger.into()))
+}
+
+/// In enforced mode the process is the gate's own, and the HSM's PIN is in its memory: a crash must not write that down,
+/// whatever the unit or the shell that started it says.
+fn leave_no_core() {
+    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: a complete structure, which the kernel only reads. Lowering a limit is always allowed.
+    let _ = unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
 }
 
 /// All four mutex callbacks or none (PKCS#11 3.1, section 5.4.1). Our locks are native whatever is asked, no thread is

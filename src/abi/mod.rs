@@ -11,8 +11,13 @@ mod entry;
 mod interface;
 mod life;
 mod object;
+mod peer;
 mod pointer;
 mod refused;
 mod session;
 mod sign;
 mod slot;
+
+/// For the fuzz targets, which call the functions as C does.
+#[doc(hidden)]
+pub use life::begin_with;

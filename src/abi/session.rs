@@ -6,11 +6,11 @@ use super::{
     entry::enter,
     pointer::{Bytes, write},
 };
-use crate::gate::{CallerBytes, Error, Gate, rv};
+use crate::{
+    gate::{CallerBytes, Error, Gate, rv},
+    identity::LONGEST_LOGIN,
+};
 use cryptoki_sys as ck;
-
-/// No credential is longer than this, in bytes.
-const MOST_PIN: usize = 1024;
 
 pub(super) unsafe extern "C" fn C_OpenSession(
     slot: ck::CK_SLOT_ID,
@@ -103,7 +103,7 @@ fn log_in(
     }
     let pin = pin?;
     match user {
-        ck::CKU_USER if pin.len() > MOST_PIN => Err(Error::PinIncorrect),
+        ck::CKU_USER if pin.len() > LONGEST_LOGIN => Err(Error::PinIncorrect),
         ck::CKU_USER => {
             let mut secret = pin.to_vec();
             let result = gate.log_in(session, &secret);

@@ -17,6 +17,9 @@ const MOST_OBJECTS: usize = 256;
 /// More slots than this are not looked at.
 const MOST_SLOTS: usize = 4096;
 
+/// How often the number of slots may change while they are listed; a module that goes on changing it is not believed.
+const MOST_CHANGES: usize = 8;
+
 macro_rules! calls {
     ($($field:ident: $function:ident($($argument:ty),*);)*) => {
         /// The functions of the backing that the gate uses; there are no others.
@@ -106,24 +109,28 @@ impl Calls {
     /// C_GetSlotList: the slots that have a token.
     pub(super) fn slots(&self) -> Result<Vec<ck::CK_SLOT_ID>, Failure> {
         const NAME: &str = "C_GetSlotList";
-        loop {
+        let mut last = ck::CKR_BUFFER_TOO_SMALL;
+        for _ in 0..MOST_CHANGES {
             let mut count: ck::CK_ULONG = 0;
             // SAFETY: NULL asks for the number only; `count` is a valid place for it.
             check(NAME, unsafe { (self.get_slot_list)(ck::CK_TRUE, ptr::null_mut(), &raw mut count) })?;
             let room = usize::try_from(count).unwrap_or(MOST_SLOTS).min(MOST_SLOTS);
+            // p11-kit takes no room for a question about the number, and answers the next line for ever.
+            if room == 0 {
+                return Ok(Vec::new());
+            }
             let mut slots = vec![0; room];
             let mut count = narrow(room);
             // SAFETY: `slots` has room for `count` numbers.
-            match unsafe { (self.get_slot_list)(ck::CK_TRUE, slots.as_mut_ptr(), &raw mut count) } {
-                // A token was plugged in meanwhile.
-                ck::CKR_BUFFER_TOO_SMALL if room < MOST_SLOTS => {}
-                code => {
-                    check(NAME, code)?;
-                    slots.truncate(usize::try_from(count).unwrap_or(room));
-                    return Ok(slots);
-                }
+            last = unsafe { (self.get_slot_list)(ck::CK_TRUE, slots.as_mut_ptr(), &raw mut count) };
+            // Too small: a token was plugged in meanwhile.
+            if last != ck::CKR_BUFFER_TOO_SMALL {
+                check(NAME, last)?;
+                slots.truncate(usize::try_from(count).unwrap_or(room));
+                return Ok(slots);
             }
         }
+        Err(Failure { function: NAME, code: last })
     }
 
     /// C_GetTokenInfo.

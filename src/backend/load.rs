@@ -4,7 +4,10 @@
 //! Read next: `calls.rs`.
 #![expect(unsafe_code, reason = "loading a library and reading its function list")]
 
-use super::calls::{Calls, GetFunctionList};
+use super::{
+    calls::{Calls, GetFunctionList},
+    exit,
+};
 use cryptoki_sys as ck;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use std::{ffi::c_void, mem::MaybeUninit, path::Path, ptr};
@@ -22,6 +25,7 @@ pub(super) fn load(path: &Path) -> Result<Calls, String> {
     // signing with it at all means running its code. RTLD_LOCAL keeps its symbols from replacing the host's.
     let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }
         .map_err(|error| format!("the HSM's module can not be loaded: {error}; check `backend.module`"))?;
+    exit::watch();
     // SAFETY: PKCS#11 fixes this symbol's type (3.1, section 5.2), the same since version 2.
     let found = unsafe { library.get::<GetFunctionList>(c"C_GetFunctionList") }.map(|symbol| *symbol);
     // The module stays loaded for ever, also when it is refused: see above.

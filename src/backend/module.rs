@@ -1,10 +1,12 @@
 //! The life of the HSM's module in this process: loaded and initialised at the first signature, finalised only when
-//! asked to, and only if it was we who initialised it. It is never touched in a forked child, and never in a destructor.
+//! asked to, and only if it was we who initialised it. It is never touched in a forked child, and never when the process
+//! ends.
 //! Read next: `load.rs`; `pool.rs`, which opens sessions in it.
 
 use super::{
     calls::Calls,
     code::{Trouble, trouble},
+    exit,
     fork::Stamp,
     load,
 };
@@ -68,6 +70,9 @@ impl Module {
     pub(super) fn current(&self) -> Result<Option<Ready<'_>>, Trouble> {
         if !self.stamp.is_current() {
             return Err(forked());
+        }
+        if exit::has_begun() {
+            return Err(ending());
         }
         let generation = self.generation();
         Ok(self.calls.get().filter(|_| generation != 0).map(|calls| Ready { calls, generation }))
@@ -149,6 +154,10 @@ impl Module {
             )
         })
     }
+}
+
+fn ending() -> Trouble {
+    trouble(ck::CKR_DEVICE_ERROR, "the process is ending, so the HSM's module may be gone; sign before".to_owned())
 }
 
 fn forked() -> Trouble {

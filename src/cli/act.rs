@@ -3,16 +3,16 @@
 
 use super::{
     situation::Situation,
-    ui::{Exit, Failure},
+    ui::{self, Exit, Failure},
 };
 use jiff::Timestamp;
 use signgate_pkcs11::{
     config::{Config, Mode},
     identity,
-    ledger::{self, Calling, DecisionId, Ledger, Principal},
+    ledger::{self, Calling, DecisionId, Ledger, LedgerError, Principal},
     policy::{
-        Act, ActDecision, Action, Caller, Denial, Identified, IdentitySource, NoTrace, Object, Policy, PrincipalKind,
-        decide_act,
+        Act, ActDecision, Action, Caller, Denial, Identified, NoTrace, Object, Policy, PrincipalId, PrincipalKind,
+        Statement, decide_act,
     },
 };
 
@@ -67,11 +67,8 @@ pub fn record(
     let record = ledger::Act {
         decision: DecisionId::generate(asked.now)?,
         at: asked.now,
-        mode: match asked.config.mode {
-            Mode::Advisory => ledger::Mode::Advisory,
-            Mode::Enforced => ledger::Mode::Enforced,
-        },
-        principal: asked.principal.map(|identified| named(asked.policy, identified)),
+        mode: mode(asked.config),
+        principal: asked.principal.map(|identified| named(asked.policy, identified.id, evidence(identified))),
         calling: calling(asked.caller),
         action: verb,
         object,
@@ -79,6 +76,39 @@ pub fn record(
         detail,
     };
     Ok(ledger.act(&record)?)
+}
+
+/// How somebody who signs with an SSH key is known.
+pub const BY_KEY: &str = "ssh_key";
+
+/// Writes down what somebody did with a request: who, and how he is known; else whoever runs the command. An approver's
+/// own machine has no ledger that counts, and the signed file proves the act, so that it goes on without.
+pub fn note(situation: &Situation, by: Option<(PrincipalId, &str)>, verb: &str, statement: &Statement, detail: &str) {
+    let by = by.or_else(|| situation.known().unwrap_or_default().map(|ambient| (ambient.id, evidence(ambient))));
+    let written = DecisionId::generate(situation.now).and_then(|decision| {
+        situation.ledger.act(&ledger::Act {
+            decision,
+            at: situation.now,
+            mode: mode(&situation.config),
+            principal: by.map(|(person, identified_by)| named(situation.policy(), person, identified_by)),
+            calling: calling(&situation.caller),
+            action: verb,
+            object: &format!("{} {}", statement.id().short_id(), statement.signer),
+            permitted: true,
+            detail,
+        })
+    });
+    match written {
+        Ok(()) | Err(LedgerError::NotConfigured) => {}
+        Err(error) => ui::note(&format!("not recorded in the ledger here: {error}")),
+    }
+}
+
+fn mode(config: &Config) -> ledger::Mode {
+    match config.mode {
+        Mode::Advisory => ledger::Mode::Advisory,
+        Mode::Enforced => ledger::Mode::Enforced,
+    }
 }
 
 /// A refusal as a command says it.
@@ -95,20 +125,22 @@ pub fn denied(denial: &Denial) -> Failure {
 pub fn who(situation: &Situation, pin: Option<&str>) -> Result<Option<Identified>, Failure> {
     match pin {
         Some(pin) => situation.log_in(pin).map(Some),
-        None => Ok(situation.ambient()),
+        None => situation.ambient(),
     }
 }
 
-fn named(policy: &Policy, identified: Identified) -> Principal<'_> {
+fn named<'a>(policy: &'a Policy, person: PrincipalId, identified_by: &'a str) -> Principal<'a> {
     Principal {
-        name: policy.principal_name(identified.id),
-        kind: policy.kind(identified.id).map_or("user", PrincipalKind::name),
-        identified_by: match identified.source {
-            IdentitySource::OsUser => "os_user",
-            IdentitySource::ServiceToken { .. } => "token",
-        },
+        name: policy.principal_name(person),
+        kind: policy.kind(person).map_or("user", PrincipalKind::name),
+        identified_by,
         groups: &[],
     }
+}
+
+/// How somebody is known, in the ledger's word.
+pub fn evidence(identified: Identified) -> &'static str {
+    identified.source.word().name()
 }
 
 fn calling(caller: &Caller) -> Calling<'_> {

@@ -140,6 +140,15 @@ impl Admin {
         self.path(DRAFT).exists()
     }
 
+    /// Refuses to begin a publication beside one that waits.
+    pub fn no_draft(&self) -> Result<(), Failure> {
+        if self.has_draft() {
+            return Err(Failure::new("a publication waits for more signatures")
+                .next("signgate policy publish --continue, or remove policy.draft to give it up"));
+        }
+        Ok(())
+    }
+
     /// What the last complete bundle makes a host remember, so that the next one goes forward from it.
     fn state(&self, pin: &[u8; 32]) -> Result<TrustedState, Failure> {
         let path = self.path(BUNDLE);

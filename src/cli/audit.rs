@@ -147,7 +147,7 @@ impl Sight {
             return Ok(Sight::All);
         }
         let situation = Situation::find(place)?;
-        let Some(identified) = situation.ambient() else {
+        let Some(identified) = situation.ambient()? else {
             return Err(Failure::denied(nobody(&situation)).next("ask an administrator to enter you in the policy"));
         };
         let policy = situation.policy();

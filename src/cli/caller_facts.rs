@@ -128,6 +128,7 @@ fn would_fit(situation: &Situation, attempt: &Attempt<'_>, grant: &Grant) -> boo
         application_sha256: or(&attempt.caller.application_sha256, &scope.application_sha256),
         hostname: or(&attempt.caller.hostname, &scope.hostname),
         os_user: or(&attempt.caller.os_user, &scope.os_user),
+        ..attempt.caller.clone()
     };
     let attempt = Attempt { caller: &caller, ..*attempt };
     let alone = GrantSet::new(vec![grant.clone()]);

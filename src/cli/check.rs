@@ -45,8 +45,7 @@ pub fn run(arguments: &Arguments, place: &Place) -> Result<Exit, Failure> {
     let principal = match &arguments.principal {
         Some(name) => {
             let id = named(situation.policy(), name)?;
-            situation.caller.os_user = situation.policy().os_user(id).map(str::to_owned);
-            Some(situation.policy().identified(id, situation.now))
+            Some(situation.pretend(id))
         }
         None => act::who(&situation, arguments.pin.as_deref())?,
     };

@@ -4,6 +4,7 @@
 //! approval counts is asked of the library's `policy`. Read next: `approve.rs`.
 
 use super::{
+    act,
     situation::Situation,
     ssh_signer::ApproverKey,
     ui::{self, Failure},
@@ -164,7 +165,16 @@ pub fn add_approval(
                 Failure::new("no key of the SSH agent may approve this").next("name a key with --key FILE")
             })?,
     };
-    sign_into(file, &key, approval)
+    let (person, number) = (policy.principal_of_approver_key(key.public.blob()), step.number.saturating_add(1));
+    sign_into(file, &key, approval)?;
+    act::note(
+        situation,
+        person.map(|person| (person, act::BY_KEY)),
+        "approve",
+        &file.statement,
+        &format!("step {number}"),
+    );
+    Ok(())
 }
 
 /// Signs an approval and puts it into the file, if the signature really holds.
@@ -273,6 +283,12 @@ pub fn described(statement: &Statement) -> String {
         if let Some(value) = value {
             line(name, value);
         }
+    }
+    if let Some(mode) = scope.mode {
+        line("mode", mode.name());
+    }
+    if let Some(source) = scope.identified_by {
+        line("known by", source.name());
     }
     for digest in &scope.digests {
         line("digest", &format!("{}:{} {} times", digest.hash, digest.value, digest.uses));

@@ -87,14 +87,12 @@ fn ask(arguments: &Arguments, signer: &str, place: &Place) -> Result<Exit, Failu
         Some(name) => Some(named(situation.policy(), name)?),
         None => None,
     };
-    if let Some(id) = named {
-        situation.caller.os_user = situation.policy().os_user(id).map(str::to_owned);
-    }
+    let named = named.map(|id| situation.pretend(id));
     arguments.facts.tell(&mut situation, signer);
     let principal = match (named, &arguments.pin) {
-        (Some(id), _) => Some(situation.policy().identified(id, situation.now)),
+        (Some(identified), _) => Some(identified),
         (None, Some(pin)) => Some(situation.log_in(pin)?),
-        (None, None) => situation.ambient(),
+        (None, None) => situation.ambient()?,
     };
     let mechanism = match &arguments.mechanism {
         Some(name) => mechanism_named(name)?,

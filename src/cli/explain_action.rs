@@ -31,8 +31,7 @@ pub fn run(question: &Question<'_>, place: &Place) -> Result<Exit, Failure> {
     let principal = match question.principal {
         Some(name) => {
             let id = named(situation.policy(), name)?;
-            situation.caller.os_user = situation.policy().os_user(id).map(str::to_owned);
-            Some(situation.policy().identified(id, situation.now))
+            Some(situation.pretend(id))
         }
         None => act::who(&situation, question.pin)?,
     };

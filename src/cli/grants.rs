@@ -2,7 +2,7 @@
 //! import` takes an approved request that came by mail or ticket.
 
 use super::{
-    desk,
+    act, desk,
     requests::{signatures, signed_text},
     situation::{Place, Situation},
     ui::{self, Exit, Failure},
@@ -10,7 +10,7 @@ use super::{
 use serde_json::{Value, json};
 use signgate_pkcs11::{
     gate::record::ledger_denial,
-    policy::{GrantLeft, Progress},
+    policy::GrantLeft,
     policy_cache::request_files::{self, Found},
     trust::approval::GrantFile,
 };
@@ -63,9 +63,9 @@ fn import(situation: &Situation, files: &[PathBuf]) -> Result<Exit, Failure> {
     for path in files {
         let file = desk::read(path)?;
         let id = file.statement.id().short_id();
-        match desk::file_away(situation, &file)? {
-            Progress::Complete(_) | Progress::Open(_) | Progress::Builds(_) => ui::print(&format!("{id}\n"))?,
-        }
+        desk::file_away(situation, &file)?;
+        act::note(situation, None, "import_grant", &file.statement, &path.display().to_string());
+        ui::print(&format!("{id}\n"))?;
     }
     Ok(Exit::Done)
 }

@@ -4,23 +4,22 @@
 
 use super::{
     act,
-    admin::{Admin, POLICY, at, refused, write},
+    admin::check_policy,
+    amendment::Amendment,
     publish,
-    situation::{Place, Situation},
+    situation::{Place, Situation, nothing_kept, surroundings, this_user},
     ui::{self, Exit, Failure},
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use signgate_pkcs11::{
-    config::{Config, Environment, Mode},
-    identity::{self, Indirect},
-    ledger,
+    config::{Config, Environment},
+    identity, ledger,
     policy::{
         Act, ActDecision, Action, Common, Identified, KeypairStatus, KeypairView, NoTrace, Object, Policy, decide_act,
         set_keypair_status,
     },
 };
-use std::fs;
 
 /// What `signgate keypair` does.
 #[derive(clap::Subcommand, Debug)]
@@ -217,30 +216,18 @@ fn set(
 ) -> Result<Exit, Failure> {
     let environment = Environment::from_process();
     let config = place.configuration(&environment)?;
-    let admin = Admin::open(&change.place.admin)?;
-    if admin.has_draft() {
-        return Err(Failure::new("a publication waits for more signatures")
-            .next("signgate policy publish --continue, or remove policy.draft to give it up"));
-    }
-    let file = admin.path(POLICY);
-    let source = fs::read(&file).map_err(|error| at(&file, &error))?;
-    let mut publication = admin.publication()?;
-    if publication.policy() != source {
-        return Err(Failure::new(format!("`{}` has changes that are not published", file.display()))
-            .next("publish or undo them first, so that this publishes the status alone"));
-    }
-    let policy = super::admin::check_policy(&source)?;
-    let principal = whoever(&policy, &config, &environment, change.pin.as_deref(), admin.now)?;
+    let amendment = Amendment::begin(&change.place, "status")?;
+    let (source, now) = (&amendment.source, amendment.admin.now);
+    let policy = check_policy(source)?;
+    let principal = whoever(&policy, &config, &environment, change.pin.as_deref(), now)?;
     let (object, action) = (Object::Keypair(change.name.clone()), Action::Common(common));
     let ledger = ledger::of_config(&config);
     let verb = format!("{common}_keypair");
     let what = (&action, &object);
-    act::permitted(&policy, &config, &*ledger, principal, what, (&verb, &change.reason), admin.now)?;
+    act::permitted(&policy, &config, &*ledger, principal, what, (&verb, &change.reason), now)?;
     let status = next(&view(&policy, &change.name)?)?;
-    let new = set_keypair_status(&source, &change.name, status).map_err(Failure::new)?;
-    write(&file, &new)?;
-    publication.set_policy(new, admin.now, &admin.lives).map_err(|error| refused(&file, &error))?;
-    let exit = admin.finish(publication, &admin.keys(&change.place.keys)?, change.place.out.as_deref())?;
+    let new = set_keypair_status(source, &change.name, status).map_err(Failure::new)?;
+    let exit = amendment.publish(&change.place, new)?;
     ui::note(&format!("key pair {} is {status} wherever the new bundle is read", change.name.escape_debug()));
     Ok(exit)
 }
@@ -252,13 +239,14 @@ fn whoever(
     pin: Option<&str>,
     now: Timestamp,
 ) -> Result<Option<Identified>, Failure> {
-    let os_user = identity::caller().os_user;
-    let ambient = identity::ambient(policy, &config.identity_sources, environment, os_user.as_deref(), now);
-    let Some(pin) = pin else { return Ok(ambient) };
-    let indirect = match config.mode {
-        Mode::Advisory => Indirect::Allowed(environment),
-        Mode::Enforced => Indirect::Refused,
+    let caller = this_user(config);
+    let around = surroundings(config, environment, &caller);
+    let ambient = identity::ambient(policy, around, now).map(|found| found.map(|found| found.identified));
+    let Some(pin) = pin else {
+        return ambient.map_err(|denial| Failure::denied(format!("{}: {}", denial.reason, denial.detail)));
     };
-    let found = identity::credential(pin.as_bytes(), policy, indirect, ambient, now);
-    found.map(Some).map_err(|error| Failure::denied(format!("the PIN identifies nobody: {error}")))
+    let found = identity::credential(pin.as_bytes(), policy, around, ambient.unwrap_or_default(), &nothing_kept, now);
+    found
+        .map(|found| Some(found.identified))
+        .map_err(|error| Failure::denied(format!("the PIN identifies nobody: {error}")))
 }

@@ -7,12 +7,16 @@ use cryptoki::{
     context::{CInitializeArgs, CInitializeFlags, Pkcs11},
     object::{Attribute, AttributeType, ObjectClass},
     session::{Session, UserType},
+    slot::Slot,
     types::AuthPin,
 };
+use nix::unistd::{AccessFlags, access};
 use serde::{Deserialize, Serialize};
-use signgate_pkcs11::{config::Config, gate::last_refusal::LABEL, policy::Reason};
+use signgate_pkcs11::{backend::Hsm, config::Config, gate::last_refusal::LABEL, policy::Reason};
 use std::{
+    collections::BTreeMap,
     env,
+    ffi::OsStr,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -26,7 +30,7 @@ const CLIENTS: [&str; 5] = [
     "/usr/local/lib/pkcs11/p11-kit-client.so",
 ];
 /// Tells p11-kit's client which socket to use.
-const ADDRESS: &str = "P11_KIT_SERVER_ADDRESS";
+pub const ADDRESS: &str = "P11_KIT_SERVER_ADDRESS";
 
 /// What the object's value says.
 #[derive(Serialize, Deserialize, Debug)]
@@ -42,20 +46,26 @@ struct LastRefusal {
 /// Asks through p11-kit's client at the socket of the configuration. The variable has to be there when the client is
 /// loaded, so a process of its own does it.
 pub fn through_client(config: &Config, signer: Option<&str>, json: bool) -> Result<Exit, Failure> {
-    let client = CLIENTS.iter().map(Path::new).find(|path| path.exists()).ok_or_else(|| {
-        Failure::new("the ledger is for the gate's account, and p11-kit's client is not installed")
-            .next("install p11-kit, or name a module: signgate last --module FILE")
+    let mut more: Vec<&OsStr> = Vec::new();
+    if let Some(signer) = signer {
+        more.extend([OsStr::new("--signer"), OsStr::new(signer)]);
+    }
+    if json {
+        more.push(OsStr::new("--json"));
+    }
+    again_through_client(config, "last", &more)
+}
+
+/// Runs a command of this program again, with p11-kit's client as its module.
+pub fn again_through_client(config: &Config, name: &str, more: &[&OsStr]) -> Result<Exit, Failure> {
+    let client = client().ok_or_else(|| {
+        Failure::new("the gate is reached through p11-kit's client, which is not installed")
+            .next("install p11-kit, or name a module with --module FILE")
     })?;
     let program = env::current_exe().map_err(|error| Failure::new(format!("this program: {error}")))?;
     let mut command = Command::new(program);
-    command.arg("--config").arg(&config.file).arg("last").arg("--module").arg(client);
-    if let Some(signer) = signer {
-        command.args(["--signer", signer]);
-    }
-    if json {
-        command.arg("--json");
-    }
-    if let Some(listen) = config.listen.as_ref().filter(|_| env::var_os(ADDRESS).is_none()) {
+    command.arg("--config").arg(&config.file).arg(name).arg("--module").arg(client).args(more);
+    if let Some(listen) = own_socket(config).filter(|_| env::var_os(ADDRESS).is_none()) {
         command.env(ADDRESS, format!("unix:path={}", listen.display()));
     }
     let status = command.status().map_err(|error| Failure::new(format!("this program does not run: {error}")))?;
@@ -67,6 +77,28 @@ pub fn through_client(config: &Config, signer: Option<&str>, json: bool) -> Resu
     })
 }
 
+/// The gate's socket for this account: the first that it may open, else the first.
+pub fn own_socket(config: &Config) -> Option<&Path> {
+    let may_open = |path: &&PathBuf| access(path.as_path(), AccessFlags::W_OK).is_ok();
+    config.listen.iter().find(may_open).or(config.listen.first()).map(PathBuf::as_path)
+}
+
+/// p11-kit's client, if it is installed.
+pub fn client() -> Option<&'static Path> {
+    CLIENTS.iter().map(Path::new).find(|path| path.exists())
+}
+
+/// The slots with a token. With none at all p11-kit's client answers CKR_BUFFER_TOO_SMALL for ever, which `cryptoki` asks
+/// again as often; so the gate's own client looks first.
+pub fn slots(pkcs11: &Pkcs11, module: &Path) -> Result<Vec<Slot>, Failure> {
+    let seen = Hsm::new(module.to_owned(), BTreeMap::new()).look();
+    let seen = seen.map_err(|error| Failure::undecided(format!("`{}`: {error}", module.display())))?;
+    if seen.tokens.is_empty() {
+        return Ok(Vec::new());
+    }
+    pkcs11.get_slots_with_token().map_err(|error| Failure::undecided(format!("`{}`: {error}", module.display())))
+}
+
 /// Prints the newest refusal that the module tells this caller; exit code 3, or 0 if there is none.
 pub fn through_module(module: &Path, pin: Option<&str>, signer: Option<&str>, json: bool) -> Result<Exit, Failure> {
     let wrong = |error: cryptoki::error::Error| {
@@ -76,7 +108,7 @@ pub fn through_module(module: &Path, pin: Option<&str>, signer: Option<&str>, js
     pkcs11.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)).map_err(wrong)?;
     let mut found: Vec<LastRefusal> = Vec::new();
     let mut asked = 0_u32;
-    for slot in pkcs11.get_slots_with_token().map_err(wrong)? {
+    for slot in slots(&pkcs11, module)? {
         let session = pkcs11.open_ro_session(slot).map_err(wrong)?;
         if let Some(pin) = pin {
             // A PIN is for some signers only; the other slots answer as to anybody.

@@ -42,11 +42,10 @@ pub fn run(arguments: &Arguments, place: &Place) -> Result<Exit, Failure> {
         (None, Ok(config)) => (config.policy.clone(), unbelieved(config)),
         (None, Err(error)) => return Err(Failure::from(error.clone())),
     };
-    let tokens: Option<Vec<String>> = config.ok().map(|config| config.tokens.into_keys().collect());
     let bytes = read(&file)?;
     let document = Document::of(&bytes)
         .map_err(|error| Failure::new(format!("`{}`: {error}", file.display())).next(error.next()))?;
-    let findings = look_at(document.text, tokens.as_deref());
+    let findings = look_at(document.text, config.as_ref().ok());
     if arguments.json {
         let findings: Vec<Value> = findings.iter().map(Finding::json).collect();
         ui::print_json(&json!({
@@ -127,10 +126,12 @@ pub struct Finding {
 }
 
 /// Everything there is to say about a policy: why it can not be read, else what lint finds.
-pub fn look_at(bytes: &[u8], tokens: Option<&[String]>) -> Vec<Finding> {
+pub fn look_at(bytes: &[u8], config: Option<&Config>) -> Vec<Finding> {
     match Policy::parse(bytes) {
         Ok(policy) => {
-            let context = LintContext { now: Timestamp::now(), tokens };
+            let tokens: Option<Vec<String>> = config.map(|config| config.tokens.keys().cloned().collect());
+            let evidence = config.map(|config| (config.mode, config.identity_sources.as_slice()));
+            let context = LintContext { now: Timestamp::now(), tokens: tokens.as_deref(), evidence };
             lint(&policy, bytes, context).into_iter().map(Finding::from).collect()
         }
         Err(error) => error.problems().iter().cloned().map(Finding::from).collect(),

@@ -5,6 +5,7 @@
 
 mod act;
 mod admin;
+mod amendment;
 mod approve;
 mod audit;
 mod audit_checkpoint;
@@ -13,6 +14,7 @@ mod audit_list;
 mod audit_verify;
 mod caller_facts;
 mod check;
+mod credential;
 mod demo;
 mod desk;
 mod diff;
@@ -20,6 +22,7 @@ mod digests;
 mod doctor;
 mod explain;
 mod explain_action;
+mod generate;
 mod grants;
 mod init;
 mod keypair;
@@ -29,6 +32,7 @@ mod last_remote;
 mod ledger;
 mod ledger_adopt;
 mod lint;
+mod login;
 mod pre_approve;
 mod publish;
 mod recorded;
@@ -38,10 +42,12 @@ mod request;
 mod requests;
 mod revoke;
 mod schema;
+mod setup;
 mod show;
 mod situation;
 mod ssh_signer;
 mod sync;
+mod token;
 mod ui;
 mod whoami;
 
@@ -70,6 +76,9 @@ enum Command {
     Audit(audit::Command),
     /// Tell whether somebody could make so many signatures, without making any
     Check(check::Arguments),
+    /// Make, list and revoke service tokens of the policy's users
+    #[command(subcommand)]
+    Credential(credential::Command),
     /// Make a folder with an HSM token, keys, certificates and a policy, and sign real artifacts with them
     Demo(demo::DemoArgs),
     /// Check this machine: configuration, policy, HSM, what you may sign, and ways round the gate
@@ -86,6 +95,11 @@ enum Command {
     /// Make this machine's ledger, or accept another one
     #[command(subcommand)]
     Ledger(ledger::Command),
+    /// Show an ID token to the gate of enforced mode once, and get a short token for the tools' PIN
+    Login(login::Arguments),
+    /// Write the manual pages and the completions of shells, for packages
+    #[command(hide = true)]
+    Generate(generate::Arguments),
     /// Make an administration folder: keys, a first policy, a first bundle
     Init(init::Arguments),
     /// Work on policies: check, compare, publish
@@ -103,8 +117,14 @@ enum Command {
     Requests(requests::Arguments),
     /// Take an issued grant back, by publishing a policy that names it
     Revoke(revoke::Arguments),
+    /// Print or write what a machine or a tool needs to use the gate
+    #[command(subcommand)]
+    Setup(setup::Command),
     /// Fetch the newest policy from where it is published, and exchange grants and requests
     Sync(sync::Arguments),
+    /// Print an ID token of the CI service that runs this job
+    #[command(subcommand)]
+    Token(token::Command),
     /// Tell who you are to the policy, and what you may sign now
     Whoami(whoami::Arguments),
 }
@@ -136,6 +156,7 @@ pub fn main() -> ExitCode {
         Command::Approve(arguments) => approve::run(&arguments, &place),
         Command::Audit(command) => audit::run(&command, &place),
         Command::Check(arguments) => check::run(&arguments, &place),
+        Command::Credential(command) => credential::run(&command),
         Command::Demo(arguments) => demo::run(arguments).map(|()| Exit::Done),
         Command::Doctor(arguments) => doctor::run(&arguments, &place),
         Command::Explain(arguments) => explain::run(&arguments, &place),
@@ -143,6 +164,8 @@ pub fn main() -> ExitCode {
         Command::Keypair(command) => keypair::run(&command, &place),
         Command::Last(arguments) => last::run(&arguments, &place),
         Command::Ledger(command) => ledger::run(&command, &place),
+        Command::Login(arguments) => login::run(&arguments, &place),
+        Command::Generate(arguments) => generate::run(&arguments, <Arguments as clap::CommandFactory>::command()),
         Command::Init(arguments) => init::run(&arguments),
         Command::Policy(PolicyCommand::Diff(arguments)) => diff::run(&arguments),
         Command::Policy(PolicyCommand::Keys(command)) => keys::run(&command),
@@ -157,7 +180,9 @@ pub fn main() -> ExitCode {
         Command::Request(arguments) => request::run(&arguments, &place),
         Command::Requests(arguments) => requests::run(&arguments, &place),
         Command::Revoke(arguments) => revoke::run(&arguments),
+        Command::Setup(command) => setup::run(&command, &place),
         Command::Sync(arguments) => sync::run(&arguments, &place),
+        Command::Token(command) => token::run(&command),
         Command::Whoami(arguments) => whoami::run(&arguments, &place),
     };
     exit.unwrap_or_else(|failure| failure.report()).into()

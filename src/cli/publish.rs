@@ -56,10 +56,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         renewed.map_err(|error| refused(&admin.path(POLICY), &error))?;
     }
     if !arguments.continue_draft {
-        if admin.has_draft() {
-            return Err(Failure::new("a publication waits for more signatures")
-                .next("signgate policy publish --continue, or remove policy.draft to give it up"));
-        }
+        admin.no_draft()?;
         let file = arguments.policy.clone().unwrap_or_else(|| admin.path(POLICY));
         let policy = fs::read(&file).map_err(|error| at(&file, &error))?;
         look(&publication, &policy, &file)?;

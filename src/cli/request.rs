@@ -3,7 +3,7 @@
 //! Prints the id alone on stdout, so that scripts can use it. Read next: `approve.rs`.
 
 use super::{
-    desk,
+    act, desk,
     digests::Digests,
     situation::{Place, Situation},
     ui::{self, Exit, Failure},
@@ -87,6 +87,8 @@ impl Wish {
             command_line: None,
             digests: self.digests.read()?,
             hostname: self.host.clone(),
+            identified_by: None,
+            mode: None,
             os_user: self.os_user.clone(),
         };
         let terms = Terms {
@@ -110,7 +112,7 @@ pub fn run(arguments: &Arguments, place: &Place) -> Result<Exit, Failure> {
     let situation = Situation::find(place)?;
     let identified = match &arguments.pin {
         Some(pin) => Some(situation.log_in(pin)?),
-        None => situation.ambient(),
+        None => situation.ambient()?,
     };
     let requester = identified.ok_or_else(|| {
         Failure::denied(whoami::nobody(&situation))
@@ -120,28 +122,33 @@ pub fn run(arguments: &Arguments, place: &Place) -> Result<Exit, Failure> {
     let grantee = arguments.grantee.as_deref().unwrap_or(name);
     let kind = if arguments.break_glass { Kind::BreakGlass } else { Kind::Request };
     let statement = arguments.wish.statement(&situation, &arguments.signer, kind, requester.id, grantee)?;
-    let wanted = statement.id();
-    let (id, statement) = match &arguments.out {
+    let asked_already = match &arguments.out {
         Some(out) => {
             let written = request_files::replace(out, &GrantFile::new(statement.clone()).write());
             written.map_err(|error| Failure::new(format!("`{}`: {error}", out.display())))?;
-            (wanted, statement)
+            None
         }
         None => {
             let folder = desk::requests_folder(&situation.config)?;
-            match request_files::find_same(folder, &statement, situation.now) {
-                Some(same) => (same.statement.id(), same.statement),
-                None => {
-                    desk::save(folder, &GrantFile::new(statement.clone()))?;
-                    (wanted, statement)
-                }
+            let same = request_files::find_same(folder, &statement, situation.now);
+            if same.is_none() {
+                desk::save(folder, &GrantFile::new(statement.clone()))?;
             }
+            same
         }
     };
-    if id != wanted {
-        ui::note("the same is asked for already");
-    }
-    let id = id.short_id();
+    let statement = match asked_already {
+        Some(same) => {
+            ui::note("the same is asked for already");
+            same.statement
+        }
+        None => {
+            let by = (requester.id, act::evidence(requester));
+            act::note(&situation, Some(by), "request", &statement, &statement.justification);
+            statement
+        }
+    };
+    let id = statement.id().short_id();
     ui::print(&format!("{id}\n"))?;
     ui::note(desk::described(&statement).trim_end());
     ui::note(&format!("next: signgate approve {id}, by an approver"));

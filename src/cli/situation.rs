@@ -5,12 +5,13 @@
 use super::ui::Failure;
 use jiff::Timestamp;
 use signgate_pkcs11::{
-    config::{Config, ConfigError, Environment, Mode},
+    config::{Config, ConfigError, Environment, Mode, Source},
     gate::record::{LedgerCounts, ledger_denial},
-    identity::{self, Indirect},
+    identity::{self, IdToken, Surroundings},
     ledger::{self, Ledger, LedgerError},
     policy::{
-        Attempt, Caller, Decision, Digest, Explanation, GrantSet, Identified, IdentitySource, NoTrace, Policy,
+        Attempt, Caller, Decision, Denial, Digest, Explanation, GrantSet, Identified, IdentitySource, NoTrace, Policy,
+        PrincipalId,
         algorithm::{Hash, Mechanism},
         decide, explain,
     },
@@ -79,7 +80,8 @@ impl Situation {
     /// With what was read already.
     pub fn with(config: Config, environment: Environment, loaded: Arc<Loaded>, now: Timestamp) -> Situation {
         let ledger = ledger::of_config(&config);
-        Situation { config, environment, loaded, ledger, caller: this_user(), digest: None, now }
+        let caller = this_user(&config);
+        Situation { config, environment, loaded, ledger, caller, digest: None, now }
     }
 
     pub fn policy(&self) -> &Policy {
@@ -130,28 +132,54 @@ impl Situation {
         Attempt { principal, signer, mechanism, digest, caller: &self.caller, store_id, now: self.now }
     }
 
-    /// Who the caller is before any login.
-    pub fn ambient(&self) -> Option<Identified> {
-        let os_user = self.caller.os_user.as_deref();
-        identity::ambient(self.policy(), &self.config.identity_sources, &self.environment, os_user, self.now)
+    /// Who the caller is before any login, or why what he shows counts for nobody. In enforced mode: who he would be to
+    /// a gate that he connects to.
+    pub fn known(&self) -> Result<Option<Identified>, Denial> {
+        identity::ambient(self.policy(), self.surroundings(), self.now).map(|found| found.map(|found| found.identified))
+    }
+
+    /// The same for those who can not go on without.
+    pub fn ambient(&self) -> Result<Option<Identified>, Failure> {
+        self.known()
+            .map_err(|denial| Failure::denied(format!("{}: {}", denial.reason, denial.detail)).next(denial.next))
+    }
+
+    fn surroundings(&self) -> Surroundings<'_> {
+        surroundings(&self.config, &self.environment, &self.caller)
     }
 
     /// Who the caller is with this PIN.
     pub fn log_in(&self, pin: &str) -> Result<Identified, Failure> {
-        let indirect = match self.config.mode {
-            Mode::Advisory => Indirect::Allowed(&self.environment),
-            Mode::Enforced => Indirect::Refused,
-        };
-        identity::credential(pin.as_bytes(), self.policy(), indirect, self.ambient(), self.now).map_err(|error| {
+        // A PIN replaces whatever else is shown.
+        let ambient = self.known().unwrap_or_default();
+        let around = self.surroundings();
+        let found = identity::credential(pin.as_bytes(), self.policy(), around, ambient, &nothing_kept, self.now);
+        found.map(|found| found.identified).map_err(|error| {
             Failure::new(format!("the PIN identifies nobody: {error}"))
                 .next("give a service token, `env:NAME` or `file:PATH` as the PIN")
         })
     }
 
+    /// Makes the question one of somebody else's, who is not there to show his evidence.
+    pub fn pretend(&mut self, id: PrincipalId) -> Identified {
+        let (os_user, os_group) = (self.policy().os_user(id), self.policy().os_group(id));
+        let (os_user, os_groups) = (os_user.map(str::to_owned), os_group.map(str::to_owned).into_iter().collect());
+        let mut identified = self.policy().identified(id, self.now);
+        if self.config.mode == Mode::Enforced && identified.source == IdentitySource::OsUser {
+            identified.source = IdentitySource::Peer;
+        }
+        self.caller = Caller { os_user, os_groups, ..self.caller.clone() };
+        identified
+    }
+
     /// How somebody was identified, for a person.
     pub fn how(&self, identified: &Identified) -> String {
         match identified.source {
+            IdentitySource::Peer => {
+                format!("peercred as `{}`", self.caller.os_user.as_deref().unwrap_or("?"))
+            }
             IdentitySource::OsUser => format!("os_user `{}`", self.caller.os_user.as_deref().unwrap_or("?")),
+            IdentitySource::Oidc { until, .. } => format!("ID token until {until}"),
             IdentitySource::ServiceToken { .. } => "service token".to_owned(),
         }
     }
@@ -170,7 +198,19 @@ pub fn usable(ledger: &dyn Ledger) -> Result<String, LedgerError> {
     Ok(store_id)
 }
 
+/// What a short token stands for is the gate's to know.
+pub fn nothing_kept(_: &[u8; 32]) -> Option<IdToken> {
+    None
+}
+
+/// Where the gate looks for evidence, or would for this caller.
+pub fn surroundings<'a>(config: &'a Config, environment: &'a Environment, caller: &'a Caller) -> Surroundings<'a> {
+    Surroundings { mode: config.mode, sources: &config.identity_sources, environment, caller }
+}
+
 /// This user on this host. The command line and program of a question are not those of a signature.
-fn this_user() -> Caller {
-    Caller { command_line: None, application: None, ..identity::caller() }
+pub fn this_user(config: &Config) -> Caller {
+    let asks_groups = config.mode == Mode::Enforced && config.identity_sources.contains(&Source::Peercred);
+    let os_groups = if asks_groups { identity::own_groups() } else { Vec::new() };
+    Caller { command_line: None, application: None, os_groups, mode: Some(config.mode), ..identity::caller() }
 }

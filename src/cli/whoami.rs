@@ -10,8 +10,9 @@ use super::{
     ui::{self, Exit, Failure},
 };
 use serde_json::{Value, json};
-use signgate_pkcs11::policy::{
-    Basis, Decision, Identified, PrincipalKind, RightsHeld, Role, SignerRef, algorithm::Hash,
+use signgate_pkcs11::{
+    config::Mode,
+    policy::{Basis, Decision, Identified, PrincipalKind, RightsHeld, Role, SignerRef, algorithm::Hash},
 };
 
 /// Arguments of `signgate whoami`.
@@ -30,7 +31,7 @@ pub fn run(arguments: &Arguments, place: &Place) -> Result<Exit, Failure> {
     let situation = Situation::find(place)?;
     let identified = match &arguments.pin {
         Some(pin) => Some(situation.log_in(pin)?),
-        None => situation.ambient(),
+        None => situation.ambient()?,
     };
     let Some(identified) = identified else {
         if arguments.json {
@@ -61,6 +62,9 @@ pub fn run(arguments: &Arguments, place: &Place) -> Result<Exit, Failure> {
 pub fn nobody(situation: &Situation) -> String {
     let id = situation.policy().id();
     match &situation.caller.os_user {
+        Some(user) if situation.config.mode == Mode::Enforced => {
+            format!("policy `{id}` knows neither the os_user `{user}` nor one of his groups, and no login was given")
+        }
         Some(os_user) => format!("policy `{id}` knows no os_user `{os_user}`, and no valid service token was given"),
         None => "this user id has no name on this machine, and no valid service token was given".to_owned(),
     }
@@ -187,6 +191,9 @@ fn rights(held: &RightsHeld) -> String {
     for credential in &held.credentials {
         let off = if credential.disabled { ", disabled" } else { "" };
         line("service token", &format!("{}…, {}{off}", credential.start, end(&credential.expires)));
+    }
+    for (issuer, claims) in &held.id_tokens {
+        text.push_str(&format!("ID token: of {issuer}, with {}\n", claims.join(" and ").escape_debug()));
     }
     text
 }

@@ -3,6 +3,7 @@
 //! Errors say where (line and column), what was expected, and what may have been meant. Knows nothing of what the
 //! keys mean; that is `../config.rs`.
 
+use crate::policy::one_line;
 use std::{collections::BTreeMap, ops::Range};
 use toml::de::{DeTable, DeValue};
 
@@ -54,6 +55,30 @@ impl<'t> Section<'t> {
             }
             other => Err(self.wrong_type(key, "text in quotes", other, span)),
         }
+    }
+
+    /// Text, or a list of texts, none twice; empty if the key is absent.
+    pub(super) fn texts(&mut self, key: &'static str) -> Result<Vec<String>, DocumentError> {
+        let Some((value, span)) = self.value(key) else { return Ok(Vec::new()) };
+        let items: Vec<(&DeValue<'_>, Range<usize>)> = match value {
+            DeValue::Array(items) => items.iter().map(|item| (item.get_ref(), item.span())).collect(),
+            one => vec![(one, span.clone())],
+        };
+        let mut texts = Vec::new();
+        for (item, at) in items {
+            let DeValue::String(text) = item else {
+                return Err(self.wrong_type(key, "text in quotes, or a list of such", item, at));
+            };
+            let text = self.plain(key, text, at.clone())?;
+            if texts.contains(&text) {
+                return Err(self.error(at.start, format!("`{}` names `{text}` twice", self.dotted(key))));
+            }
+            texts.push(text);
+        }
+        if texts.is_empty() {
+            return Err(self.error(span.start, format!("`{}` is an empty list", self.dotted(key))));
+        }
+        Ok(texts)
     }
 
     /// `true` or `false`.
@@ -246,5 +271,6 @@ fn at(text: &str, offset: usize, message: String) -> DocumentError {
     let line_start = before.rfind('\n').map_or(0, |newline| newline.saturating_add(1));
     let line = before.matches('\n').count().saturating_add(1);
     let column = before.get(line_start..).map_or(0, |line| line.chars().count()).saturating_add(1);
-    DocumentError { line, column, message }
+    // Keys and words of the document are quoted in it, and it is written to one line.
+    DocumentError { line, column, message: one_line(&message).into_owned() }
 }

@@ -25,7 +25,7 @@ pub(super) fn parse(text: &str, file: &Path) -> Result<Settings, DocumentError> 
         let modes = [("advisory", Mode::Advisory), ("enforced", Mode::Enforced)];
         let mode = top.choice("mode", &modes)?;
         let mode = top.required("mode", mode, r#"`"advisory"` or `"enforced"`"#)?;
-        let listen = path(top, "listen", folder)?;
+        let listen: Vec<PathBuf> = top.texts("listen")?.iter().map(|path| folder.join(path)).collect();
         let policy = path(top, "policy", folder)?;
         let policy = top.required("policy", policy, "the path of the policy bundle")?;
         let trust_root = sha256(top, "trust_root")?;
@@ -62,7 +62,9 @@ pub(super) fn parse(text: &str, file: &Path) -> Result<Settings, DocumentError> 
             requests: path(top, "requests", folder)?,
             state,
             store_id: top.text("store_id")?,
-            identity_sources: top.section("identity", identity_sources)?.unwrap_or_else(all_sources),
+            identity_sources: top
+                .section("identity", |section| identity_sources(section, mode))?
+                .unwrap_or_else(|| usual_sources(mode)),
             verify: top
                 .choice("verify", &[("always", Verify::Always), ("first", Verify::First)])?
                 .unwrap_or(Verify::Always),
@@ -73,7 +75,7 @@ pub(super) fn parse(text: &str, file: &Path) -> Result<Settings, DocumentError> 
             file: file.to_owned(),
             self_configured: false,
         };
-        if mode == Mode::Enforced && config.listen.is_none() {
+        if mode == Mode::Enforced && config.listen.is_empty() {
             let message = "enforced mode needs `listen`, the path of the socket the gate is reached at".to_owned();
             return Err(top.error_at("mode", message));
         }
@@ -92,35 +94,57 @@ fn read_token(token: &mut Section<'_>, mode: Mode, folder: &Path) -> Result<Toke
             );
         }
     };
-    let pin = match (path(token, "pin_file", folder)?, token.text("pin_env")?) {
-        (Some(file), None) => PinSource::File(file),
-        (None, Some(_)) if mode == Mode::Enforced => {
-            let message = "`pin_env` is not for enforced mode: write the PIN to a file and name it in `pin_file`";
+    let sources = (path(token, "pin_file", folder)?, token.text("pin_env")?, token.text("pin_credential")?);
+    let pin = match sources {
+        (Some(file), None, None) => PinSource::File(file),
+        (None, Some(_), None) if mode == Mode::Enforced => {
+            let message = "`pin_env` is not for enforced mode: name a file in `pin_file`, or a credential of the service \
+                           in `pin_credential`";
             return Err(token.error_at("pin_env", message.to_owned()));
         }
-        (None, Some(variable)) if is_variable_name(&variable) => PinSource::Env(variable),
-        (None, Some(_)) => {
+        (None, Some(variable), None) if is_variable_name(&variable) => PinSource::Env(variable),
+        (None, Some(_), None) => {
             return Err(token.error_at("pin_env", "`pin_env` must be the name of an environment variable".to_owned()));
         }
-        (None, None) | (Some(_), Some(_)) => {
-            let message = "a token's PIN comes from `pin_file` or from `pin_env`: write one of them";
+        (None, None, Some(name)) if is_credential_name(&name) => PinSource::Credential(name),
+        (None, None, Some(_)) => {
+            let message = "a credential is named in letters, digits, `.`, `_` and `-`, and does not begin with `.`";
+            return Err(token.error_at("pin_credential", message.to_owned()));
+        }
+        _ => {
+            let message =
+                "a token's PIN comes from `pin_file`, from `pin_env` or from `pin_credential`: write one of them";
             return Err(token.error_at("pin_env", message.to_owned()));
         }
     };
     Ok(TokenConfig { select, pin })
 }
 
-fn identity_sources(section: &mut Section<'_>) -> Result<Vec<Source>, DocumentError> {
-    let words = [("service_token", Source::ServiceToken), ("os_user", Source::OsUser)];
-    let sources = section.choices("sources", &words)?.unwrap_or_else(all_sources);
+fn identity_sources(section: &mut Section<'_>, mode: Mode) -> Result<Vec<Source>, DocumentError> {
+    let words: Vec<_> = Source::ALL.iter().map(|source| (source.name(), *source)).collect();
+    let sources = section.choices("sources", &words)?.unwrap_or_else(|| usual_sources(mode));
     if sources.is_empty() {
         return Err(section.error_at("sources", "nobody can be identified: name at least one source".to_owned()));
     }
-    Ok(sources)
+    let message = match mode {
+        Mode::Advisory if sources.contains(&Source::Peercred) => {
+            "`peercred` is for enforced mode: in the caller's own process there is no peer; write `os_user`"
+        }
+        Mode::Enforced if sources.contains(&Source::OsUser) => {
+            "`os_user` is for advisory mode: here the process's user is the gate's own; write `peercred`"
+        }
+        Mode::Advisory | Mode::Enforced => return Ok(sources),
+    };
+    Err(section.error_at("sources", message.to_owned()))
 }
 
-fn all_sources() -> Vec<Source> {
-    vec![Source::ServiceToken, Source::OsUser]
+/// All that mean something in this mode, strongest first.
+fn usual_sources(mode: Mode) -> Vec<Source> {
+    let other = match mode {
+        Mode::Advisory => Source::Peercred,
+        Mode::Enforced => Source::OsUser,
+    };
+    Source::ALL.iter().copied().filter(|source| *source != other).collect()
 }
 
 fn durability(section: &mut Section<'_>) -> Result<Durability, DocumentError> {
@@ -154,6 +178,13 @@ fn at_most(section: &Section<'_>, key: &str, text: String, bytes: usize) -> Resu
         return Err(section.error_at(key, message));
     }
     Ok(text)
+}
+
+/// What is safe as the name of a file in the service's folder of credentials.
+fn is_credential_name(name: &str) -> bool {
+    (1..=255).contains(&name.len())
+        && !name.starts_with('.')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
 /// The names of the policy: ASCII `[a-z0-9._-]`, at most 32 bytes.

@@ -32,7 +32,7 @@ verify = "first"
 list_before_login = false
 log = "decisions.log"
 allow_env_config = true
-identity.sources = ["os_user"]
+identity.sources = ["peercred"]
 audit.durability = "normal"
 
 [backend]
@@ -70,10 +70,10 @@ fn the_smallest_configuration_takes_the_defaults() {
         pin: PinSource::File(PathBuf::from("/etc/signgate/pin")),
     };
     assert_eq!(config.tokens, BTreeMap::from([("prod".to_owned(), token)]));
-    assert_eq!(config.identity_sources, [Source::ServiceToken, Source::OsUser]);
+    assert_eq!(config.identity_sources, [Source::Oidc, Source::ServiceToken, Source::OsUser]);
     assert_eq!((config.verify, config.audit_durability), (Verify::Always, Durability::Full));
     assert!(config.list_before_login);
-    assert_eq!((config.listen, config.grants, config.requests, config.log), (None, None, None, None));
+    assert_eq!((config.listen, config.grants, config.requests, config.log), (vec![], None, None, None));
     assert_eq!((config.store_id, config.sync), (None, None));
     assert_eq!(config.state, Path::new("/etc/signgate/state"));
 }
@@ -82,7 +82,11 @@ fn the_smallest_configuration_takes_the_defaults() {
 fn every_setting_is_read() {
     let config = parse(FULL).unwrap();
     assert_eq!(config.mode, Mode::Enforced);
-    assert_eq!(config.listen.as_deref(), Some(Path::new("/run/signgate/signgate.sock")));
+    assert_eq!(config.listen, [PathBuf::from("/run/signgate/signgate.sock")]);
+    let two = FULL.replace("listen = \"/run/signgate/signgate.sock\"", "listen = [\"/run/a\", \"b\"]");
+    assert_eq!(parse(&two).unwrap().listen, [PathBuf::from("/run/a"), PathBuf::from("/etc/signgate/b")]);
+    refused(FULL, "\"/run/signgate/signgate.sock\"", "[\"a\", \"a\"]", (3, 16), "names `a` twice");
+    refused(FULL, "\"/run/signgate/signgate.sock\"", "[]", (3, 10), "is an empty list");
     assert_eq!(config.backend_module, Path::new("/etc/signgate/hsm.so"));
     assert_eq!(config.tokens["prod"].select, TokenSelector::Serial("0011".to_owned()));
     assert_eq!(config.tokens["test.2"].pin, PinSource::File(PathBuf::from("/etc/signgate/pin")));
@@ -91,7 +95,7 @@ fn every_setting_is_read() {
     assert_eq!(config.requests.as_deref(), Some(Path::new("/etc/signgate/../requests")));
     assert_eq!(config.state, Path::new("/var/lib/signgate"));
     assert_eq!(config.store_id.as_deref(), Some("st-1"));
-    assert_eq!(config.identity_sources, [Source::OsUser]);
+    assert_eq!(config.identity_sources, [Source::Peercred]);
     assert_eq!((config.verify, config.audit_durability), (Verify::First, Durability::Normal));
     assert!(!config.list_before_login);
     assert_eq!(config.log.as_deref(), Some(Path::new("/etc/signgate/decisions.log")));
@@ -182,8 +186,8 @@ fn a_wrong_type_is_refused_with_its_place() {
         (11, 21),
         "must be `true` or `false`, not text",
     );
-    refused(FULL, "[\"os_user\"]", "\"os_user\"", (14, 20), "must be a list in brackets, not text");
-    refused(FULL, "[\"os_user\"]", "[1]", (14, 21), "must be text in quotes, not a number");
+    refused(FULL, "[\"peercred\"]", "\"os_user\"", (14, 20), "must be a list in brackets, not text");
+    refused(FULL, "[\"peercred\"]", "[1]", (14, 21), "must be text in quotes, not a number");
     refused(
         FULL,
         "{ label = \"Test\", pin_file = \"pin\" }",
@@ -197,9 +201,9 @@ fn a_wrong_type_is_refused_with_its_place() {
 fn a_word_out_of_a_list_is_refused_with_what_was_meant() {
     refused(SMALLEST, "\"advisory\"", "\"advisroy\"", (2, 8), "`mode` can not be `advisroy`; did you mean `advisory`?");
     refused(FULL, "\"first\"", "\"never\"", (10, 10), "known are `always`, `first`");
-    refused(FULL, "[\"os_user\"]", "[\"os-user\"]", (14, 21), "did you mean `os_user`?");
-    refused(FULL, "[\"os_user\"]", "[\"os_user\", \"os_user\"]", (14, 32), "names `os_user` twice");
-    refused(FULL, "[\"os_user\"]", "[]", (14, 20), "name at least one source");
+    refused(FULL, "[\"peercred\"]", "[\"peer-cred\"]", (14, 21), "did you mean `peercred`?");
+    refused(FULL, "[\"peercred\"]", "[\"peercred\", \"peercred\"]", (14, 33), "names `peercred` twice");
+    refused(FULL, "[\"peercred\"]", "[]", (14, 20), "name at least one source");
 }
 
 #[test]
@@ -208,8 +212,14 @@ fn what_is_missing_is_named() {
     refused(SMALLEST, "module =", "#", (6, 1), "`backend.module` is missing");
     refused(SMALLEST, "label =", "#", (8, 17), "`label` or by `serial`");
     refused(SMALLEST, "label =", "serial = '1'\nlabel =", (9, 10), "`label` or by `serial`");
-    refused(SMALLEST, "pin_file =", "#", (8, 17), "`pin_file` or from `pin_env`");
-    refused(SMALLEST, "pin_file =", "pin_env = 'A'\npin_file =", (10, 11), "`pin_file` or from `pin_env`");
+    refused(SMALLEST, "pin_file =", "#", (8, 17), "`pin_file`, from `pin_env` or from `pin_credential`");
+    refused(
+        SMALLEST,
+        "pin_file =",
+        "pin_env = 'A'\npin_file =",
+        (10, 11),
+        "`pin_file`, from `pin_env` or from `pin_credential`",
+    );
     refused(FULL, "listen =", "#", (2, 8), "enforced mode needs `listen`");
     let no_token = SMALLEST.split("[backend.tokens").next().unwrap();
     assert!(parse(no_token).unwrap_err().message.contains("no token"));
@@ -221,6 +231,12 @@ fn a_pin_in_the_environment_is_for_advisory_mode_only() {
     assert_eq!(parse(&from_env).unwrap().tokens["prod"].pin, PinSource::Env("HSM_PIN".to_owned()));
     refused(&from_env, "HSM_PIN", "HSM=PIN", (10, 11), "name of an environment variable");
     refused(FULL, "pin_file = \"pin\"", "pin_env = \"P\"", (20, 47), "not for enforced mode");
+    let credential = FULL.replace("pin_file = \"pin\"", "pin_credential = \"hsm_prod\"");
+    assert_eq!(parse(&credential).unwrap().tokens["test.2"].pin, PinSource::Credential("hsm_prod".to_owned()));
+    for bad in ["../pin", ".pin", "a b"] {
+        let text = format!("pin_credential = \"{bad}\"");
+        refused(FULL, "pin_file = \"pin\"", &text, (20, 54), "a credential is named in");
+    }
 }
 
 #[test]
@@ -260,7 +276,7 @@ proptest::proptest! {
         // Strictness: whatever is still accepted says one of the things that can be said here.
         if let Ok(config) = parse(&changed) {
             proptest::prop_assert_eq!(config.mode, Mode::Enforced);
-            proptest::prop_assert!(config.listen.is_some() && !config.tokens.is_empty());
+            proptest::prop_assert!(!config.listen.is_empty() && !config.tokens.is_empty());
         }
     }
 }

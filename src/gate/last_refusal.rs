@@ -4,7 +4,8 @@
 
 use super::{Gate, slots::Slot};
 use crate::{
-    ledger::{LedgerError, Record},
+    config::Mode,
+    ledger::{LedgerError, Record, Whose},
     policy::Reason,
 };
 use jiff::Timestamp;
@@ -21,8 +22,17 @@ impl Gate {
     pub(super) fn last_refusal(&self, slot: &Slot) -> Vec<u8> {
         let now = Timestamp::now();
         let Ok(loaded) = self.policy.known(now) else { return Vec::new() };
-        let Some(principal) = self.identify(slot, &loaded, now) else { return Vec::new() };
-        match self.ledger.last_refusal(loaded.policy.principal_name(principal.id), &slot.signer) {
+        let whose = match (self.mode, self.caller().os_user.as_deref()) {
+            // The kernel's word: several accounts may be one principal, and who was refused may be none.
+            (Mode::Enforced, Some(os_user)) => Whose { principal: None, os_user: Some(os_user) },
+            (Mode::Enforced | Mode::Advisory, _) => match self.identify(slot, &loaded, now) {
+                Ok(Some(principal)) => {
+                    Whose { principal: Some(loaded.policy.principal_name(principal.id)), os_user: None }
+                }
+                Ok(None) | Err(_) => return Vec::new(),
+            },
+        };
+        match self.ledger.last_refusal(&whose, &slot.signer) {
             Ok(Some(record)) => recorded(&record),
             Ok(None) => Vec::new(),
             Err(error) => unreadable(&error, &slot.signer, now),

@@ -7,6 +7,7 @@ pub mod caller_bytes;
 mod class;
 pub mod error;
 pub mod last_refusal;
+mod login;
 pub mod objects;
 pub mod operation;
 pub mod principal;
@@ -26,5 +27,7 @@ pub use caller_bytes::CallerBytes;
 pub use error::Error;
 pub use state::Gate;
 
+#[cfg(test)]
+mod sequences;
 #[cfg(test)]
 mod tests;

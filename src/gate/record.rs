@@ -6,8 +6,8 @@ use crate::{
     config::Mode,
     ledger::{self, Calling, DecisionId, Facts, GrantUse, Ledger, LedgerError},
     policy::{
-        Basis, Counts, Denial, GrantId, Identified, IdentitySource, Material, Permit, Policy, PrincipalKind, Reason,
-        SignerRef, algorithm::Mechanism,
+        Basis, Counts, Denial, GrantId, Identified, Material, Permit, Policy, PrincipalKind, Reason, SignerRef,
+        algorithm::Mechanism,
     },
     policy_cache::Loaded,
 };
@@ -27,6 +27,8 @@ pub(super) struct Asked<'a> {
     /// The slot's signer in that policy.
     pub signer: Option<SignerRef<'a>>,
     pub principal: Option<Identified>,
+    /// Why nobody is known, where evidence was given.
+    pub unknown: Option<&'a Denial>,
     pub now: Timestamp,
 }
 
@@ -38,7 +40,7 @@ impl<'a> Asked<'a> {
 
     /// At C_Login.
     pub fn login(slot: &'a Slot, now: Timestamp) -> Asked<'a> {
-        Asked { slot, mechanism: None, prepared: None, loaded: None, signer: None, principal: None, now }
+        Asked { slot, mechanism: None, prepared: None, loaded: None, signer: None, principal: None, unknown: None, now }
     }
 
     /// The signer's key and certificates.
@@ -98,7 +100,7 @@ impl Gate {
             digest: asked.prepared.map(|prepared| (prepared.hash, &*prepared.digest)),
             principal,
             calling: Calling {
-                pid: Some(self.pid),
+                pid: self.client.pid(),
                 application: caller.application.as_deref(),
                 application_sha256: caller.application_sha256.as_deref(),
                 command_line: caller.command_line.as_deref(),
@@ -231,17 +233,14 @@ impl Counts for LedgerCounts<'_> {
     }
 }
 
-fn principal_of<'p>(policy: &'p Policy, identified: Identified) -> ledger::Principal<'p> {
+pub(super) fn principal_of<'p>(policy: &'p Policy, identified: Identified) -> ledger::Principal<'p> {
     ledger::Principal {
         name: policy.principal_name(identified.id),
         kind: match policy.kind(identified.id) {
             Some(PrincipalKind::ServiceUser) => "service_user",
             Some(PrincipalKind::User) | None => "user",
         },
-        identified_by: match identified.source {
-            IdentitySource::OsUser => "os_user",
-            IdentitySource::ServiceToken { .. } => "token",
-        },
+        identified_by: identified.source.word().name(),
         groups: &[],
     }
 }
@@ -254,6 +253,7 @@ pub fn ledger_denial(error: &LedgerError) -> Denial {
         LedgerError::WrongStore { .. } => Reason::WrongLedger,
         LedgerError::RateReached { .. } => Reason::RateReached,
         LedgerError::NotConfigured => Reason::NoLedger,
+        LedgerError::Replayed => Reason::JwtReplayed,
         LedgerError::ClockTurnedBack { .. } => Reason::Clock,
         _ => Reason::LedgerUnwritable,
     };

@@ -3,7 +3,7 @@
 //! refusal is said once. Read next: `record.rs`.
 
 use crate::{
-    ledger::DecisionId,
+    ledger::{DecisionId, is_hidden},
     policy::Denial,
     policy_cache::{Loaded, Unusable},
     trust::Span,
@@ -74,10 +74,9 @@ fn age(loaded: &Loaded, now: Timestamp) -> String {
 }
 
 /// The text without anything a terminal or a log would act on.
-fn printable(text: &str) -> String {
-    let harmless =
-        |c: char| !c.is_control() && !('\u{202a}'..='\u{202e}').contains(&c) && !('\u{2066}'..='\u{2069}').contains(&c);
-    text.chars().take(MOST).map(|c| if harmless(c) { c } else { '?' }).collect()
+#[must_use]
+pub fn printable(text: &str) -> String {
+    text.chars().take(MOST).map(|c| if is_hidden(c) { '?' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -87,5 +86,6 @@ mod tests {
     #[test]
     fn control_characters_do_not_reach_the_terminal() {
         assert_eq!(printable("a\u{1b}[31m\nb\u{202e}\u{2066}"), "a?[31m?b??");
+        assert_eq!(printable("a\u{2028}b\u{200f}c\u{feff}"), "a?b?c?");
     }
 }

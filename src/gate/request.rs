@@ -4,6 +4,7 @@
 
 use super::{Gate, record::Asked};
 use crate::{
+    config::Mode,
     policy::{Denial, Digest, Kind, Reason, Scope, Terms},
     policy_cache::request_files,
     trust::approval::GrantFile,
@@ -41,6 +42,11 @@ impl Gate {
         let signer = asked.signer.ok_or("the signer is gone")?;
         let digest = asked.prepared.filter(|_| signer.scope_digest());
         let digest = digest.map(|prepared| Digest { hash: prepared.hash, value: &prepared.digest });
+        let scope = Scope {
+            // As with the mode: where it is proved, the approval is for this proof.
+            identified_by: (self.mode == Mode::Enforced).then(|| principal.source.word()),
+            ..Scope::of_caller(self.caller(), digest)
+        };
         let statement = signer.request(Terms {
             kind: Kind::Request,
             requester: principal.id,
@@ -48,7 +54,7 @@ impl Gate {
             justification: self.justification(),
             signings: None,
             window: None,
-            scope: Scope::of_caller(self.caller(), digest),
+            scope,
             store_id: self.store_id.clone(),
             repeat_of: None,
             now: asked.now,

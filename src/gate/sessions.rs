@@ -32,6 +32,51 @@ pub struct SessionState {
     pub operation: Option<Operation>,
     /// Between C_FindObjectsInit and C_FindObjectsFinal: the handles not given out yet, last first.
     pub search: Option<Vec<u64>>,
+    /// Counts beginnings and ends of operations: one that is out of the session, because a part of its message is being
+    /// hashed, learns from it that it is over.
+    turn: u64,
+}
+
+impl SessionState {
+    /// Holds an operation from now on.
+    ///
+    /// # Errors
+    /// There is one already.
+    pub fn begin(&mut self, operation: Operation) -> Result<(), Error> {
+        if self.operation.is_some() {
+            return Err(Error::OperationActive);
+        }
+        self.turn = self.turn.wrapping_add(1);
+        self.operation = Some(operation);
+        Ok(())
+    }
+
+    /// Ends the operation, wherever it is.
+    pub fn end(&mut self) {
+        self.turn = self.turn.wrapping_add(1);
+        self.operation = None;
+    }
+
+    /// Takes the operation out, to be put back in the same turn.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn take_out(&mut self) -> Result<(Operation, u64), Error> {
+        let operation = self.operation.take().ok_or(Error::OperationNotInitialized)?;
+        Ok((operation, self.turn))
+    }
+
+    /// Puts it back.
+    ///
+    /// # Errors
+    /// It was ended meanwhile: by C_Logout, C_SessionCancel, or another beginning.
+    pub fn put_back(&mut self, operation: Operation, turn: u64) -> Result<(), Error> {
+        if self.turn != turn {
+            return Err(Error::OperationNotInitialized);
+        }
+        self.operation = Some(operation);
+        Ok(())
+    }
 }
 
 /// The handle of the next session.

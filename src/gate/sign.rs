@@ -92,7 +92,7 @@ impl Gate {
         asked: &Asked<'_>,
         decision: Decision,
     ) -> Result<(), Error> {
-        if asked.principal.is_none() && asked.slot.login().is_none() {
+        if asked.principal.is_none() && asked.unknown.is_none() && asked.slot.login().is_none() {
             return Err(Error::UserNotLoggedIn);
         }
         self.check_private_key(asked, key)?;
@@ -106,12 +106,7 @@ impl Gate {
             let token = self.token(asked)?;
             token.supports(raw).map_err(|error| self.token_failed(&error, asked.now))
         })?;
-        let mut state = session.state.lock();
-        if state.operation.is_some() {
-            return Err(Error::OperationActive);
-        }
-        state.operation = Some(operation);
-        Ok(())
+        session.state.lock().begin(operation)
     }
 
     /// C_Sign: the whole message at once.
@@ -130,11 +125,9 @@ impl Gate {
     pub fn sign_update(&self, session: u64, part: &dyn CallerBytes) -> Result<(), Error> {
         let session = self.sessions.get(session)?;
         // Taken out while it hashes, so that no lock is held over a long message and an error ends it.
-        let taken = session.state.lock().operation.take();
-        let mut operation = taken.ok_or(Error::OperationNotInitialized)?;
+        let (mut operation, turn) = session.state.lock().take_out()?;
         operation.update(part)?;
-        session.state.lock().operation = Some(operation);
-        Ok(())
+        session.state.lock().put_back(operation, turn)
     }
 
     /// C_SignFinal: the message has come in parts.
@@ -278,18 +271,29 @@ impl Gate {
         };
         let counts = LedgerCounts::new(&*self.ledger);
         let decision = decide(&loaded.policy, &attempt, &loaded.grants, &counts, &mut NoTrace);
-        match (decision, counts.into_failure()) {
-            (Decision::Deny(_), Some(error)) => Decision::Deny(ledger_denial(&error)),
-            (decision, _) => decision,
+        match (decision, counts.into_failure(), asked.unknown) {
+            (Decision::Deny(_), Some(error), _) => Decision::Deny(ledger_denial(&error)),
+            // Why nobody is known says more than that nobody is.
+            (Decision::Deny(denial), None, Some(why)) if denial.reason == Reason::NoIdentity => {
+                Decision::Deny(why.clone())
+            }
+            // The first use that would be permitted binds an ID token; nothing is permitted that can not be bound.
+            (Decision::Permit(permit), ..) => match asked.principal.map(|known| self.bind(loaded, known, asked.now)) {
+                Some(Err(denial)) => Decision::Deny(denial),
+                Some(Ok(())) | None => Decision::Permit(permit),
+            },
+            (decision, ..) => decision,
         }
     }
 
     /// The same attempt under this policy.
-    fn asked<'a>(&self, asked: Asked<'a>, loaded: &'a Loaded) -> Asked<'a> {
+    fn asked<'a>(&'a self, asked: Asked<'a>, loaded: &'a Loaded) -> Asked<'a> {
+        let known = self.identify(asked.slot, loaded, asked.now);
         Asked {
             loaded: Some(loaded),
             signer: loaded.policy.signer(&asked.slot.signer),
-            principal: self.identify(asked.slot, loaded, asked.now),
+            principal: known.unwrap_or_default(),
+            unknown: known.err(),
             ..asked
         }
     }

@@ -4,7 +4,7 @@
 
 use super::{
     Error,
-    objects::{self, Object, PRIVATE_OBJECTS},
+    objects::{self, Kind, Object, PRIVATE_OBJECTS},
 };
 use crate::policy::{IdentitySource, SignerRef, algorithm::Mechanism, slot_id::slot_id};
 use parking_lot::{Mutex, RwLock};
@@ -37,27 +37,48 @@ pub struct Shown {
     objects: Arc<Vec<Object>>,
 }
 
+/// Which objects of a slot somebody may see.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sight {
+    /// Those that say nothing to anybody: public key and certificates.
+    Public,
+    /// Those, and the caller's own last refusal.
+    LastRefusal,
+    /// All, for a known principal.
+    Private,
+}
+
+impl Sight {
+    fn shows(self, kind: Kind) -> bool {
+        match kind {
+            Kind::PublicKey | Kind::Certificate => true,
+            Kind::LastRefusal => self != Sight::Public,
+            Kind::PrivateKey => self == Sight::Private,
+        }
+    }
+}
+
 impl Shown {
-    /// Every object with its handle; the private ones only for a known principal.
-    pub fn visible(&self, with_private: bool) -> impl Iterator<Item = (u64, &Object)> {
+    /// Every object with its handle that may be seen.
+    pub fn visible(&self, sight: Sight) -> impl Iterator<Item = (u64, &Object)> {
         let privates = u64::try_from(PRIVATE_OBJECTS).unwrap_or(0);
         let handles = (self.private_handle..self.private_handle.saturating_add(privates)).chain(self.other_handles..);
-        handles.zip(self.objects.iter()).skip(if with_private { 0 } else { PRIVATE_OBJECTS })
+        handles.zip(self.objects.iter()).filter(move |(_, object)| sight.shows(object.kind))
     }
 
     /// The object with this handle.
     ///
     /// # Errors
     /// There is none, or it may not be seen: the same answer.
-    pub fn object(&self, handle: u64, with_private: bool) -> Result<&Object, Error> {
+    pub fn object(&self, handle: u64, sight: Sight) -> Result<&Object, Error> {
         let offset = |start| handle.checked_sub(start).and_then(|offset| usize::try_from(offset).ok());
         let private = offset(self.private_handle).filter(|position| *position < PRIVATE_OBJECTS);
         let position = match private {
-            Some(_) if !with_private => None,
             Some(position) => Some(position),
             None => offset(self.other_handles).and_then(|offset| offset.checked_add(PRIVATE_OBJECTS)),
         };
-        position.and_then(|position| self.objects.get(position)).ok_or(Error::ObjectHandleInvalid)
+        let object = position.and_then(|position| self.objects.get(position));
+        object.filter(|object| sight.shows(object.kind)).ok_or(Error::ObjectHandleInvalid)
     }
 }
 

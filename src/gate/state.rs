@@ -2,12 +2,14 @@
 //! Lock order: a slot's or a session's state, then nothing; no lock is held while the HSM or the ledger works.
 //! Read next: `view.rs` for what callers see, `sign.rs` for what they get.
 
-use super::{refusal::Voice, sessions::Sessions, sign::Proved, slots::Slots, token::Tokens, verify::Verifier};
+use super::{
+    login::IdTokens, refusal::Voice, sessions::Sessions, sign::Proved, slots::Slots, token::Tokens, verify::Verifier,
+};
 use crate::{
     config::{Config, Environment, Mode, Source, Verify},
-    identity,
+    identity::Client,
     ledger::Ledger,
-    policy::{Caller, public_key::KeyId},
+    policy::{Caller, Denial, public_key::KeyId},
     policy_cache::{Loaded, PolicyCache},
 };
 use jiff::Timestamp;
@@ -31,10 +33,14 @@ pub struct Gate {
     pub(super) store_id: Option<String>,
     pub(super) requests: Option<PathBuf>,
     pub(super) sources: Vec<Source>,
+    pub(super) client: Client,
+    /// Why nobody may be known by this connection.
+    pub(super) unproved: Option<Denial>,
+    pub(super) id_tokens: IdTokens,
     pub(super) environment: Environment,
     pub(super) policy: PolicyCache,
     pub(super) tokens: Box<dyn Tokens>,
-    pub(super) ledger: Box<dyn Ledger>,
+    pub(super) ledger: Arc<dyn Ledger>,
     pub(super) slots: Slots,
     pub(super) sessions: Sessions,
     pub(super) proved: Proved,
@@ -51,9 +57,15 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Ready to answer; reads nothing yet but what `config` says.
+    /// Ready to answer `client`; reads nothing yet but what `config` says.
     #[must_use]
-    pub fn new(config: &Config, environment: Environment, tokens: Box<dyn Tokens>, ledger: Box<dyn Ledger>) -> Gate {
+    pub fn new(
+        config: &Config,
+        environment: Environment,
+        client: Client,
+        tokens: Box<dyn Tokens>,
+        ledger: Arc<dyn Ledger>,
+    ) -> Gate {
         Gate {
             mode: config.mode,
             self_configured: config.self_configured,
@@ -62,6 +74,9 @@ impl Gate {
             store_id: config.store_id.clone(),
             requests: config.requests.clone(),
             sources: config.identity_sources.clone(),
+            unproved: client.refusal(&config.identity_sources),
+            client,
+            id_tokens: IdTokens::default(),
             environment,
             policy: PolicyCache::new(config),
             tokens,
@@ -80,7 +95,7 @@ impl Gate {
         }
     }
 
-    /// The text of CK_INFO.libraryDescription: which mode, and who wrote the configuration.
+    /// The module's description of itself in CK_INFO: which mode, and who wrote the configuration.
     #[must_use]
     pub fn description(&self) -> &'static str {
         match (self.mode, self.self_configured) {
@@ -99,12 +114,12 @@ impl Gate {
 
     /// The calling process, for scopes and records.
     pub(super) fn caller(&self) -> &Caller {
-        self.caller.get_or_init(identity::caller)
+        self.caller.get_or_init(|| self.client.caller())
     }
 
     /// The same with the hash of its executable, which costs reading it: only where a grant's scope names one.
     pub(super) fn hashed_caller(&self) -> &Caller {
-        let hashed = || Caller { application_sha256: identity::executable_sha256(), ..self.caller().clone() };
+        let hashed = || Caller { application_sha256: self.client.executable_sha256(), ..self.caller().clone() };
         self.hashed_caller.get_or_init(hashed)
     }
 

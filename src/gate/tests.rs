@@ -1,16 +1,17 @@
 //! The whole path of a signature with a token in memory: what reaches it, what comes out, what is written down.
 
 use super::{
-    Error, Gate,
+    CallerBytes, Error, Gate,
     operation::Requested,
     sign::{Given, Room},
     token::{SignRequest, SignedWith, SoughtKey, Token, TokenError, Tokens},
 };
 use crate::{
     config::{Config, Durability, Environment, Mode, Source, Verify},
-    ledger::{self, Ledger, LedgerError, MemoryLedger, Reservation},
+    identity::Client,
+    ledger::{self, MemoryLedger},
     policy::{
-        GrantId, Policy, Reason, ReasonClass,
+        Policy, Reason, ReasonClass,
         algorithm::{Hash, Mechanism},
         public_key::PublicKey,
     },
@@ -85,40 +86,6 @@ impl Token for Fake {
     }
 }
 
-/// A ledger whose records can be looked at from outside the gate.
-struct Shared(Arc<MemoryLedger>);
-
-impl Ledger for Shared {
-    fn store_id(&self) -> Result<String, LedgerError> {
-        self.0.store_id()
-    }
-    fn used(&self, grant: &GrantId) -> Result<u64, LedgerError> {
-        self.0.used(grant)
-    }
-    fn last_refusal(&self, principal: &str, signer: &str) -> Result<Option<ledger::Record>, LedgerError> {
-        self.0.last_refusal(principal, signer)
-    }
-
-    fn spent_last_hour(&self, signer: &str, now: Timestamp) -> Result<u64, LedgerError> {
-        self.0.spent_last_hour(signer, now)
-    }
-    fn trusted_time(&self) -> Result<Timestamp, LedgerError> {
-        self.0.trusted_time()
-    }
-    fn reserve(&self, intent: &ledger::Intent<'_>) -> Result<Reservation, LedgerError> {
-        self.0.reserve(intent)
-    }
-    fn settle(&self, reservation: Reservation, outcome: &ledger::Outcome<'_>) -> Result<(), LedgerError> {
-        self.0.settle(reservation, outcome)
-    }
-    fn refuse(&self, refusal: &ledger::Refusal<'_>) -> Result<(), LedgerError> {
-        self.0.refuse(refusal)
-    }
-    fn act(&self, act: &ledger::Act<'_>) -> Result<(), LedgerError> {
-        self.0.act(act)
-    }
-}
-
 struct Stage {
     gate: Gate,
     config: Config,
@@ -142,7 +109,8 @@ impl Stage {
         let ledger = Arc::new(MemoryLedger::new("memory", Timestamp::now()).unwrap());
         let config = configuration(verify);
         let tokens = Box::new(FakeTokens(token.clone()));
-        let mut gate = Gate::new(&config, Environment::of([]), tokens, Box::new(Shared(ledger.clone())));
+        let client = Client::OwnProcess;
+        let mut gate = Gate::new(&config, Environment::of([]), client, tokens, ledger.clone());
         gate.policy = PolicyCache::holding(&config, policy(&public_key, "operator", "active"), 1);
         Stage { gate, config, token, ledger, public_key }
     }
@@ -175,10 +143,10 @@ impl Stage {
     }
 }
 
-fn configuration(verify: Verify) -> Config {
+pub(super) fn configuration(verify: Verify) -> Config {
     Config {
         mode: Mode::Advisory,
-        listen: None,
+        listen: Vec::new(),
         backend_module: "/nonexistent/hsm.so".into(),
         tokens: Default::default(),
         policy: "/nonexistent/policy".into(),
@@ -228,7 +196,7 @@ fn without_a_ledger_no_mode_signs_and_the_token_is_not_asked() {
     for mode in [Mode::Advisory, Mode::Enforced] {
         let mut stage = Stage::new(Verify::Always);
         stage.gate.mode = mode;
-        stage.gate.ledger = ledger::of_config(&stage.config);
+        stage.gate.ledger = ledger::of_config(&stage.config).into();
         let (session, key) = stage.log_in();
         let denied = Error::Denied { class: Reason::NoLedger.class(), late: true };
         assert_eq!(stage.sign(session, key), Err(denied));
@@ -340,4 +308,36 @@ fn logging_out_ends_operations_and_takes_the_key_away() {
     assert_eq!(stage.gate.sign_init(session, Ok(ECDSA), key), Err(Error::UserNotLoggedIn));
     stage.gate.log_in(session, TOKEN).unwrap();
     assert_eq!(stage.gate.sign_init(session, Ok(ECDSA), key), Err(Error::KeyHandleInvalid));
+}
+
+/// A part of a message that somebody else's call comes in between of.
+struct Interrupted<'g>(&'g dyn Fn());
+
+impl CallerBytes for Interrupted<'_> {
+    fn len(&self) -> usize {
+        8
+    }
+
+    fn copy(&self, _: usize, into: &mut [u8]) {
+        (self.0)();
+        into.fill(7);
+    }
+}
+
+#[test]
+fn an_operation_that_is_ended_while_a_part_of_it_is_hashed_does_not_come_back() {
+    let stage = Stage::new(Verify::Always);
+    let (session, key) = stage.log_in();
+    let gate = &stage.gate;
+    let begin = || gate.sign_init(session, Ok(ECDSA), key).unwrap();
+    let none = Err(Error::OperationNotInitialized);
+    begin();
+    assert_eq!(gate.sign_update(session, &Interrupted(&|| gate.cancel(session, true, false).unwrap())), none);
+    assert_eq!(gate.is_signing(session), Ok(false));
+    begin();
+    assert_eq!(gate.sign_update(session, &Interrupted(&begin)), none, "the later beginning counts");
+    assert_eq!(gate.is_signing(session), Ok(true));
+    assert_eq!(gate.sign_update(session, &Interrupted(&|| gate.log_out(session).unwrap())), none);
+    assert_eq!(gate.sign_final(session, Room::Bytes(64)), Err(Error::OperationNotInitialized));
+    assert_eq!(stage.asked(), 0);
 }

@@ -6,12 +6,11 @@ use super::{
     attribute::{Answer, wide},
     objects::{Kind, Object},
     record::Asked,
-    slots::{Shown, Slot},
+    slots::{Shown, Sight, Slot},
 };
 use crate::{
-    config::{Mode, Source},
-    identity::{self, Indirect, PinError},
-    policy::{Denial, Identified, IdentitySource, Reason, SignerRef, algorithm::Mechanism},
+    identity::{self, Client, Found, PinError},
+    policy::{Denial, Identified, Reason, ReasonClass, SignerRef, algorithm::Mechanism},
     policy_cache::Loaded,
 };
 use jiff::Timestamp;
@@ -44,7 +43,12 @@ impl Gate {
 
     fn visible_signers<'p>(&self, loaded: &'p Loaded, now: Timestamp) -> Vec<SignerRef<'p>> {
         let policy = &loaded.policy;
-        match self.ambient(loaded, now) {
+        if let Some(denial) = &self.unproved {
+            self.voice.trouble(&denial.to_string(), now);
+            return Vec::new();
+        }
+        // Evidence that counts for nobody shows what anybody sees: the reason is told where a signature is asked for.
+        match self.ambient(loaded, now).unwrap_or_default() {
             Some(principal) => policy.signers().filter(|&signer| policy.may_see(principal.id, signer)).collect(),
             None if self.list_before_login => policy.signers().filter(|signer| signer.listed_before_login()).collect(),
             None => Vec::new(),
@@ -67,7 +71,10 @@ impl Gate {
     /// Whether a caller must log in before the slot's key shows.
     pub fn login_required(&self) -> bool {
         let now = Timestamp::now();
-        !self.policy.known(now).is_ok_and(|loaded| self.ambient(&loaded, now).is_some())
+        !self.policy.known(now).is_ok_and(|loaded| {
+            let ambient = self.ambient(&loaded, now).unwrap_or_default();
+            ambient.is_some_and(|known| !loaded.policy.needs_two_factors(known.id))
+        })
     }
 
     /// What the slot's key can be asked for.
@@ -140,30 +147,50 @@ impl Gate {
             self.voice.unusable(&unusable, now);
             Error::FunctionFailed
         })?;
-        let identified = self.prove(pin, &loaded, now)?;
+        if let Some(denial) = &self.unproved {
+            let asked = Asked { loaded: Some(&loaded), ..Asked::login(&session.slot, now) };
+            return Err(self.refuse(&asked, denial));
+        }
+        let found = self.prove(pin, &session.slot, &loaded, now)?;
+        let identified = found.identified;
         self.check_membership(identified, &session.slot, &loaded, now)?;
-        session.slot.log_in(identified.source)
+        if let (Some(token), Some(login)) = (&found.id_token, found.login) {
+            let bound = self.present(&loaded.policy, identified, token, Some(login), now);
+            bound.map_err(|denial| self.refuse_login(&session.slot, &loaded, Some(identified), &denial, now))?;
+        }
+        session.slot.log_in(self.remember(found).source)
     }
 
-    /// Whose credential the PIN is. The forms `env:` and `file:` are followed in the caller's own process only.
-    fn prove(&self, pin: &[u8], loaded: &Loaded, now: Timestamp) -> Result<Identified, Error> {
-        let indirect = match self.mode {
-            Mode::Advisory => Indirect::Allowed(&self.environment),
-            Mode::Enforced => Indirect::Refused,
+    /// Whose credential the PIN is.
+    fn prove(&self, pin: &[u8], slot: &Slot, loaded: &Loaded, now: Timestamp) -> Result<Found, Error> {
+        let ambient = self.ambient(loaded, now).unwrap_or_default();
+        let kept = |sha256: &[u8; 32]| self.kept(sha256, now);
+        let found = identity::credential(pin, &loaded.policy, self.surroundings(), ambient, &kept, now);
+        found.map_err(|error| match error {
+            PinError::Incorrect(_) => Error::PinIncorrect,
+            PinError::Expired => Error::PinExpired,
+            PinError::Disabled => Error::PinLocked,
+            PinError::Refused(denial) => self.refuse_login(slot, loaded, None, &denial, now),
+        })
+    }
+
+    /// A login that counts for nobody, for a reason: said and recorded, and a wrong PIN to the caller.
+    fn refuse_login(
+        &self,
+        slot: &Slot,
+        loaded: &Loaded,
+        principal: Option<Identified>,
+        denial: &Denial,
+        now: Timestamp,
+    ) -> Error {
+        let signer = loaded.policy.signer(&slot.signer);
+        let asked = Asked { loaded: Some(loaded), signer, principal, ..Asked::login(slot, now) };
+        let error = match denial.reason {
+            Reason::JwtExpired => Error::PinExpired,
+            reason if reason.class() == ReasonClass::CannotDecide => Error::FunctionFailed,
+            _ => Error::PinIncorrect,
         };
-        let ambient = self.ambient(loaded, now);
-        let identified =
-            identity::credential(pin, &loaded.policy, indirect, ambient, now).map_err(|error| match error {
-                PinError::Incorrect(_) => Error::PinIncorrect,
-                PinError::Expired => Error::PinExpired,
-                PinError::Disabled => Error::PinLocked,
-            })?;
-        match identified.source {
-            IdentitySource::ServiceToken { .. } if !self.sources.contains(&Source::ServiceToken) => {
-                Err(Error::PinIncorrect)
-            }
-            IdentitySource::ServiceToken { .. } | IdentitySource::OsUser => Ok(identified),
-        }
+        self.refuse_as(&asked, denial, error)
     }
 
     /// A good credential of somebody who may not see the signer reads as a wrong one; the line says what it is.
@@ -208,7 +235,9 @@ impl Gate {
         let session = self.sessions.get(session)?;
         session.slot.log_out()?;
         for other in self.sessions.of_slot(session.slot.id) {
-            *other.state.lock() = super::sessions::SessionState::default();
+            let mut state = other.state.lock();
+            state.end();
+            state.search = None;
         }
         Ok(())
     }
@@ -236,7 +265,7 @@ impl Gate {
         let session = self.sessions.get(session)?;
         let mut state = session.state.lock();
         if sign {
-            state.operation = None;
+            state.end();
         }
         if search {
             state.search = None;
@@ -255,9 +284,10 @@ impl Gate {
         }
         // A search is how tools find out what there is: it sees the files as they lie there now.
         let _ = self.policy.fresh(Timestamp::now());
+        self.say_unknown(&session.slot, template);
         let mut found = match self.objects(&session.slot) {
-            Some((shown, with_private)) => shown
-                .visible(with_private)
+            Some((shown, sight)) => shown
+                .visible(sight)
                 .filter(|(_, object)| {
                     template.iter().all(|(kind, wanted)| {
                         self.answer(&session.slot, object, *kind, &mut Vec::new()) == Answer::Value(wanted)
@@ -270,6 +300,22 @@ impl Gate {
         found.reverse();
         session.state.lock().search = Some(found);
         Ok(())
+    }
+
+    /// Says why the private key will not be found, where evidence was given that counts for nobody: a tool that finds no
+    /// key asks no further, and would say no more than that.
+    fn say_unknown(&self, slot: &Slot, template: &[(u64, Vec<u8>)]) {
+        let private_key = cryptoki_sys::CKO_PRIVATE_KEY.to_ne_bytes();
+        let class = template.iter().find(|(kind, _)| *kind == wide(cryptoki_sys::CKA_CLASS));
+        if class.is_some_and(|(_, wanted)| wanted.as_slice() != private_key) {
+            return;
+        }
+        let now = Timestamp::now();
+        let Ok(loaded) = self.policy.known(now) else { return };
+        let Err(denial) = self.identify(slot, &loaded, now) else { return };
+        let signer = loaded.policy.signer(&slot.signer);
+        let asked = Asked { loaded: Some(&loaded), signer, ..Asked::login(slot, now) };
+        self.refuse(&asked, denial);
     }
 
     /// The next handles of the search, at most `most`; none at its end.
@@ -306,8 +352,8 @@ impl Gate {
         each: &mut dyn FnMut(usize, Answer<'_>),
     ) -> Result<(), Error> {
         let session = self.sessions.get(session)?;
-        let (shown, with_private) = self.objects(&session.slot).ok_or(Error::ObjectHandleInvalid)?;
-        let object = shown.object(object, with_private)?;
+        let (shown, sight) = self.objects(&session.slot).ok_or(Error::ObjectHandleInvalid)?;
+        let object = shown.object(object, sight)?;
         for (position, kind) in kinds.iter().enumerate() {
             each(position, self.answer(&session.slot, object, *kind, &mut Vec::new()));
         }
@@ -320,8 +366,8 @@ impl Gate {
     /// There is no such object in this slot, or it does not show itself to this caller.
     pub fn object_size(&self, session: u64, object: u64) -> Result<usize, Error> {
         let session = self.sessions.get(session)?;
-        let (shown, with_private) = self.objects(&session.slot).ok_or(Error::ObjectHandleInvalid)?;
-        shown.object(object, with_private).map(Object::size)
+        let (shown, sight) = self.objects(&session.slot).ok_or(Error::ObjectHandleInvalid)?;
+        shown.object(object, sight).map(Object::size)
     }
 
     /// Whether this handle is the slot's private key. A key that was shown and has been taken away since is refused with
@@ -332,25 +378,31 @@ impl Gate {
             None => asked.slot.shown(),
         };
         let shown = shown.ok_or(Error::KeyHandleInvalid)?;
-        match shown.object(handle, true).map_err(|_| Error::KeyHandleInvalid)?.kind {
+        match shown.object(handle, Sight::Private).map_err(|_| Error::KeyHandleInvalid)?.kind {
             Kind::PrivateKey => Ok(()),
             Kind::PublicKey | Kind::Certificate | Kind::LastRefusal => Err(Error::KeyTypeInconsistent),
         }
     }
 
-    /// The slot's objects, and whether the private ones are among those the caller may see.
-    fn objects(&self, slot: &Slot) -> Option<(Arc<Shown>, bool)> {
+    /// The slot's objects, and which of them the caller may see.
+    fn objects(&self, slot: &Slot) -> Option<(Arc<Shown>, Sight)> {
         let now = Timestamp::now();
         let Ok(loaded) = self.policy.known(now) else {
             // Without a usable policy nothing new is shown, and the key stays away.
-            return slot.shown().map(|shown| (shown, false));
+            return slot.shown().map(|shown| (shown, Sight::Public));
         };
         let Some(signer) = loaded.policy.signer(&slot.signer) else {
-            return slot.shown().map(|shown| (shown, false));
+            return slot.shown().map(|shown| (shown, Sight::Public));
         };
         let shown = slot.show(signer, loaded.generation)?;
-        let principal = self.identify(slot, &loaded, now);
-        Some((shown, principal.is_some_and(|principal| loaded.policy.may_see(principal.id, signer))))
+        let principal = self.identify(slot, &loaded, now).unwrap_or_default();
+        let sight = match (principal, &self.client) {
+            (Some(principal), _) if loaded.policy.may_see(principal.id, signer) => Sight::Private,
+            // Nothing else tells a caller of another account why his login was refused.
+            (_, Client::Peer(_)) => Sight::LastRefusal,
+            (_, Client::OwnProcess | Client::Unproved(_)) => Sight::Public,
+        };
+        Some((shown, sight))
     }
 
     /// `told` is where a value lies that is made for this answer.
@@ -366,7 +418,8 @@ impl Gate {
     fn may_ever_sign(&self, slot: &Slot) -> bool {
         let now = Timestamp::now();
         let Ok(loaded) = self.policy.known(now) else { return false };
-        let (signer, principal) = (loaded.policy.signer(&slot.signer), self.identify(slot, &loaded, now));
+        let (signer, principal) =
+            (loaded.policy.signer(&slot.signer), self.identify(slot, &loaded, now).unwrap_or_default());
         signer.zip(principal).is_some_and(|(signer, principal)| signer.may_ever_sign(principal.id))
     }
 }

@@ -45,6 +45,11 @@ impl Memory {
         }
     }
 
+    /// Whether the folder is another account's, and closed to this one.
+    pub(super) fn is_closed(&self) -> bool {
+        fs::read_dir(&self.folder).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    }
+
     /// Remembers durably. What another process has learned meanwhile is never forgotten: `advance` gets the memory as
     /// it is under the lock, and gives what to keep.
     ///

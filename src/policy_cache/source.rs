@@ -93,7 +93,11 @@ impl Source {
 
     fn judge(&self, bundle: &[u8], file: &Path, now: Timestamp) -> Result<Found, Unusable> {
         let unwritable = |detail: String| Unusable::new(Reason::LedgerUnwritable, detail, None);
-        let state = self.memory.recall().map_err(unwritable)?;
+        let state = match self.memory.recall() {
+            // In enforced mode the memory is the gate's alone; a caller who asks what the policy says decides nothing.
+            Err(_) if !self.remembers && self.memory.is_closed() => TrustedState::default(),
+            recalled => recalled.map_err(unwritable)?,
+        };
         let trusted = verify_bundle(bundle, &self.root, &state, now).map_err(|error| refused(&error, &state, now))?;
         let policy = parse(trusted.policy, file)?;
         // What a policy revokes, it revokes for good: from here on no policy of this host allows these grants.

@@ -3,7 +3,7 @@
 //! (metadata, grants); the policy itself never passes through here. Source of the canonical form: the OLPC wiki's
 //! "Canonical JSON", as TUF 1.0 section 4.2 uses it. Read next: `metadata.rs`.
 
-use crate::policy::positions;
+use crate::policy::{one_line, positions};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::{collections::BTreeMap, fmt};
 
@@ -37,9 +37,9 @@ pub struct JsonError {
 
 impl fmt::Display for JsonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)?;
+        f.write_str(&one_line(&self.what))?;
         if !self.pointer.is_empty() {
-            write!(f, " at `{}`", self.pointer)?;
+            write!(f, " at `{}`", one_line(&self.pointer))?;
         }
         match self.position {
             Some((line, column)) => write!(f, " (line {line}, column {column})"),
@@ -444,6 +444,9 @@ mod tests {
         assert_eq!(error.to_string(), "expected a whole number at `/a/0/b~1c`");
         assert_eq!(item.only(&["b~c", "z"]).unwrap_err().what, "unknown member `b/c`; did you mean `b~c`");
         assert_eq!(Json::read(b"{\n \"a\" 1}").unwrap_err().to_string(), "expected `:` (line 2, column 6)");
+        let tree = Json::read(br#"{"a\nb\u202e":"x"}"#).unwrap();
+        let error = At::root(&tree).member("a\nb\u{202e}").unwrap().unsigned().unwrap_err();
+        assert_eq!(error.to_string(), r"expected a whole number at `/a\nb\u{202e}`");
     }
 
     fn trees() -> impl Strategy<Value = Json> {

@@ -282,11 +282,11 @@ fn parts(blob: &[u8]) -> Result<Parts<'_>, SshKeyError> {
         }
         SECURITY_ED25519 => {
             let point = ed25519_point(&mut wire)?;
-            Parts::SecurityEd25519 { point, application: wire.string().map_err(malformed_key)? }
+            Parts::SecurityEd25519 { point, application: application(&mut wire)? }
         }
         SECURITY_ECDSA => {
             let point = ec_point(&mut wire, EcdsaCurve::P256)?;
-            Parts::SecurityEcdsa { point, application: wire.string().map_err(malformed_key)? }
+            Parts::SecurityEcdsa { point, application: application(&mut wire)? }
         }
         other => {
             let curve = [EcdsaCurve::P256, EcdsaCurve::P384, EcdsaCurve::P521]
@@ -298,6 +298,11 @@ fn parts(blob: &[u8]) -> Result<Parts<'_>, SshKeyError> {
     };
     wire.end().map_err(malformed_key)?;
     Ok(parts)
+}
+
+/// PROTOCOL.u2f: a string, which OpenSSH reads as one of C; with a NUL in it there are two readings of it.
+fn application<'a>(wire: &mut Wire<'a>) -> Result<&'a [u8], SshKeyError> {
+    wire.text().ok().filter(|text| !text.contains('\0')).map(str::as_bytes).ok_or(SshKeyError::Malformed("public key"))
 }
 
 /// RFC 8709, section 4.
@@ -413,6 +418,12 @@ mod tests {
                 assert_eq!(key.verify(b"message", &signature), Err(SshKeyError::NoUserPresence));
             }
         }
+    }
+
+    #[test]
+    fn the_application_of_a_security_key_is_one_string_to_openssh_as_well() {
+        let read = |text: &[u8]| SshPublicKey::from_blob(&blob_of(&[SECURITY_ED25519.as_bytes(), &[7; 32], text]));
+        assert!(read(b"ssh:").is_ok() && read(b"ssh:\0x").is_err() && read(b"ssh:\xff").is_err());
     }
 
     #[test]

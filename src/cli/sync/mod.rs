@@ -57,6 +57,12 @@ impl Trouble {
     }
 }
 
+/// A client for one question that carries a credential: it follows no redirect, and speaks without TLS to this machine
+/// only.
+pub fn one_answer(is_here: bool, patience: Duration) -> Result<ureq::Agent, Failure> {
+    web::one_answer(is_here, patience).map_err(|trouble| Failure::new(trouble.what).next(trouble.next))
+}
+
 /// The moment at which all of it must be done.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {

@@ -10,6 +10,7 @@ use std::{
     io::{self, Read},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 use ureq::{
     Agent, Body,
@@ -143,6 +144,25 @@ impl Web {
             }
         }
     }
+}
+
+/// An agent that follows no redirect, for [`super::one_answer`].
+pub fn one_answer(is_here: bool, patience: Duration) -> Result<Agent, Trouble> {
+    let authorities = if is_here { Vec::new() } else { machine_authorities()? };
+    let tls = TlsConfig::builder()
+        .root_certs(RootCerts::new_with_certs(&authorities))
+        .unversioned_rustls_crypto_provider(Arc::new(aws_lc_rs::default_provider()))
+        .build();
+    let config = Agent::config_builder()
+        .https_only(!is_here)
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .timeout_global(Some(patience))
+        .user_agent(concat!("signgate/", env!("CARGO_PKG_VERSION")))
+        .tls_config(tls);
+    // What is on this machine is not asked through a proxy.
+    let config = if is_here { config.proxy(None) } else { config };
+    Ok(config.build().new_agent())
 }
 
 fn distrusted(error: &rustls::Error) -> Trouble {

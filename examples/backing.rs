@@ -5,21 +5,32 @@
 //! All variables begin with `SIGNGATE_BACKING_`:
 //! `KEY`        PKCS#8 DER file of the key (RSA, P-256, P-384, P-521)
 //! `BEHAVIOUR`  `sign` (the default), `cached` (signs once per data, then answers at once), `nothing` (zeros, at once),
-//!              `garbage`, `stale` (the first signature for ever), `short`, `long` (a wrong length)
-//! `FAIL`       `C_SignInit=0x30@2;C_Sign=0x32@1-`: answer this code at the second call; at every call from the first
+//!              `garbage`, `stale` (the first signature for ever), `short`, `long`, `empty` (a wrong length), `unwritten`
+//!              (the right length, and nothing in it)
+//! `FAIL`       which call goes wrong how: a code, `hang`, `kill`, `reenter`; see `backing/faults.rs`
 //! `RECORD`     file to which the name of each call is appended
+//! `FORWARD`    path of a real module: every call goes there, recorded and with the faults of `FAIL`
+//! `GATE`       path of the gate's module, for `reenter`
 //! `SESSIONS`   most sessions at once, then CKR_SESSION_COUNT
 //! `SLOW_MS`    how long C_Sign takes
 //! `ALWAYS_AUTHENTICATE`  any value: the key wants the PIN before each signature
 //! `SILENT`     any value: the private key shows no public attributes
-//! `VERSION`    `2.11`: version of the function list; `MISSING` `C_Sign`: a NULL entry in it
+//! `LAVISH`     any value: every other function is there as well and gives something away; also in lists of 3.0 and 3.2
+//! `VERSION`    `2.11`: version of the function list; `MISSING` `C_Sign,C_Login`: NULL entries in it
 //!
-//! Token label `backing`, PIN `1234`, CKA_ID 01, label `key`. Functions that the gate never calls are NULL.
+//! The list lies at the end of a page that nothing may be read behind. Token label `backing`, PIN `1234`, CKA_ID 01,
+//! label `key`. Functions that the gate never calls are NULL.
 
 #![expect(non_snake_case, reason = "PKCS#11 names its functions so")]
 
+#[path = "backing/faults.rs"]
+mod faults;
+#[path = "backing/forward.rs"]
+mod forward;
 #[path = "backing/key.rs"]
 mod key;
+#[path = "backing/lavish.rs"]
+mod lavish;
 #[path = "backing/state.rs"]
 mod state;
 
@@ -297,12 +308,24 @@ unsafe fn answer(made: &[u8], signature: *mut CK_BYTE, length: *mut CK_ULONG) ->
 /// `list` is a valid place for a pointer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn C_GetFunctionList(list: *mut *mut CK_FUNCTION_LIST) -> CK_RV {
+    let functions = match faults::variable("FORWARD") {
+        Some(path) => forward::list(&path),
+        None => own_list(),
+    };
+    // SAFETY: the caller's pointer. The list is never freed, as a module's list must not be.
+    unsafe { *list = at_the_end_of_a_page(functions) };
+    CKR_OK
+}
+
+fn own_list() -> CK_FUNCTION_LIST {
     // SAFETY: all zeros is a valid list, with every function NULL.
     let mut functions: CK_FUNCTION_LIST = unsafe { std::mem::zeroed() };
     let (version, missing) = State::list_settings();
     functions.version = version;
     macro_rules! fill {
-        ($($name:ident),* $(,)?) => { $(if missing.as_deref() != Some(stringify!($name)) { functions.$name = Some($name); })* };
+        ($($name:ident),* $(,)?) => {
+            $(if !missing.iter().any(|one| one == stringify!($name)) { functions.$name = Some($name); })*
+        };
     }
     fill!(
         C_Initialize,
@@ -321,7 +344,49 @@ pub unsafe extern "C" fn C_GetFunctionList(list: *mut *mut CK_FUNCTION_LIST) -> 
         C_SignInit,
         C_Sign,
     );
-    // SAFETY: the caller's pointer. The list is never freed, as a module's list must not be.
-    unsafe { *list = Box::into_raw(Box::new(functions)) };
+    if faults::variable("LAVISH").is_some() {
+        lavish::fill(&mut functions);
+    }
+    functions
+}
+
+/// Gives the list of 3.2, in which all is lavish that is not in the list of 2.40.
+///
+/// # Safety
+/// `chosen` is a valid place for a pointer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn C_GetInterface(
+    _name: *mut CK_UTF8CHAR,
+    _version: *mut CK_VERSION,
+    chosen: *mut *mut CK_INTERFACE,
+    _flags: CK_FLAGS,
+) -> CK_RV {
+    if faults::variable("LAVISH").is_none() {
+        return CKR_FUNCTION_FAILED;
+    }
+    let list = Box::leak(Box::new(lavish::list_3_2(&own_list())));
+    let interface = CK_INTERFACE {
+        pInterfaceName: c"PKCS 11".as_ptr().cast_mut().cast(),
+        pFunctionList: ptr::from_mut(list).cast(),
+        flags: 0,
+    };
+    // SAFETY: the caller's pointer; the interface is never freed.
+    unsafe { *chosen = Box::into_raw(Box::new(interface)) };
     CKR_OK
+}
+
+/// Whoever believes the version and reads on behind the list of 2.40 meets memory that can not be read.
+fn at_the_end_of_a_page(functions: CK_FUNCTION_LIST) -> *mut CK_FUNCTION_LIST {
+    const PAGE: usize = 4096;
+    // SAFETY: two fresh pages, of which the second is closed; the list fits into the first, and is aligned there.
+    unsafe {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let pages = libc::mmap(ptr::null_mut(), 2 * PAGE, protection, kind, -1, 0);
+        assert_ne!(pages, libc::MAP_FAILED, "two pages of memory");
+        assert_eq!(libc::mprotect(pages.byte_add(PAGE), PAGE, libc::PROT_NONE), 0);
+        let list = pages.byte_add(PAGE - size_of::<CK_FUNCTION_LIST>()).cast::<CK_FUNCTION_LIST>();
+        list.write(functions);
+        list
+    }
 }

@@ -3,5 +3,6 @@
 
 mod support;
 
+mod codes;
 mod faults;
 mod softhsm;

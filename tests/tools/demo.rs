@@ -3,6 +3,7 @@
 
 use crate::{
     door::Door,
+    place::{module, signgate},
     tool::{Need, Ran, installed},
 };
 use nix::fcntl::{Flock, FlockArg};
@@ -86,7 +87,7 @@ impl Demo {
 
     /// Runs `signgate` with these arguments.
     pub fn signgate(&self, arguments: &[&str]) -> Ran {
-        self.run(self.command(env!("CARGO_BIN_EXE_signgate")).args(arguments))
+        self.run(self.command(signgate()).args(arguments))
     }
 
     /// Has alice approve a number of signatures by `demo-approval`.
@@ -140,7 +141,7 @@ impl Demo {
 
 /// Runs `signgate demo --no-sign` on a folder.
 pub fn prepare(folder: &Path) {
-    let output = Command::new(env!("CARGO_BIN_EXE_signgate"))
+    let output = Command::new(signgate())
         .args(["demo", "--no-sign", "--dir"])
         .arg(folder)
         .arg("--module")
@@ -148,13 +149,6 @@ pub fn prepare(folder: &Path) {
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
-}
-
-/// The module of this build: Cargo puts it beside the test's binary.
-pub fn module() -> PathBuf {
-    let module = env::current_exe().unwrap().with_file_name("libsigngate_pkcs11.so");
-    assert!(module.exists(), "{} was not built", module.display());
-    module
 }
 
 /// What a shell would export; the values of `env.sh` are quoted words without quotes in them.

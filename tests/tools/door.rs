@@ -71,25 +71,6 @@ impl<'a> Door<'a> {
         path
     }
 
-    /// A file with the PIN.
-    pub fn pin_file(&self) -> PathBuf {
-        let path = self.demo.path("work/pin");
-        fs::write(&path, self.pin).unwrap();
-        path
-    }
-
-    /// Puts a signer's certificate beside its key: Java's tools do not show a key without one. The demo leaves the
-    /// bare token without certificates.
-    #[track_caller]
-    pub fn import_certificate(&self, signer: &str) {
-        let mut convert = self.demo.command("openssl");
-        convert.args(["x509", "-outform", "DER", "-out", "certificate.der", "-in"]);
-        self.demo.run(convert.arg(self.demo.path(&format!("certs/{signer}.pem")))).succeeded();
-        let mut import = self.pkcs11_tool(signer);
-        import.args(["--write-object", "certificate.der", "--type", "cert", "--label", signer]);
-        self.demo.run(&mut import).succeeded();
-    }
-
     /// pkcs11-tool, logged in to this signer's token, about the object with the signer's CKA_ID.
     pub fn pkcs11_tool(&self, signer: &str) -> Command {
         let mut command = self.demo.command("pkcs11-tool");

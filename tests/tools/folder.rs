@@ -1,7 +1,8 @@
 //! The demo's folder itself: what it promises to those who use it, and that it can be made again and repaired.
 
 use crate::{
-    demo::{Demo, module, prepare},
+    demo::{Demo, prepare},
+    place::{module, signgate},
     tool::Need,
 };
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
@@ -127,7 +128,7 @@ fn ssh_keygen_reads_the_approvers_keys() {
 fn a_folder_of_somebody_else_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("thesis.tex"), "x").unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_signgate"));
+    let mut command = Command::new(signgate());
     command.args(["demo", "--no-sign", "--backend", "/dev/null", "--dir"]).arg(folder.path());
     let output = command.arg("--module").arg(module()).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
@@ -138,7 +139,7 @@ fn a_folder_of_somebody_else_is_refused() {
 #[test]
 fn missing_tools_are_named_with_their_packages_before_anything_starts() {
     let folder = tempfile::tempdir().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_signgate"));
+    let mut command = Command::new(signgate());
     command.args(["demo", "--backend", "/dev/null", "--dir"]).arg(folder.path()).arg("--module").arg(module());
     let output = command.env("PATH", folder.path()).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
@@ -160,7 +161,7 @@ fn the_whole_tour_does_what_it_says_and_leaves_no_grant_standing() {
     let test = "the_whole_tour_does_what_it_says_and_leaves_no_grant_standing";
     let needs = [Need::Java, Need::Opensc, Need::Osslsigncode, Need::OpensslEngine];
     let Some(demo) = Demo::new(test, &needs) else { return };
-    let mut command = Command::new(env!("CARGO_BIN_EXE_signgate"));
+    let mut command = Command::new(signgate());
     command.arg("demo").arg("--dir").arg(demo.path("")).arg("--module").arg(module());
     let output = command.output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();

@@ -1,4 +1,4 @@
-//! GnuTLS: p11tool and certtool.
+//! What p11tool of GnuTLS lists.
 
 use crate::{
     demo::Demo,
@@ -10,52 +10,6 @@ fn test_sign(door: &Door<'_>, signer: &str) -> Ran {
     let mut command = door.demo.command("p11tool");
     command.arg("--provider").arg(door.module).args(["--login", "--test-sign"]).arg(door.uri(signer));
     door.demo.run(command.env("GNUTLS_PIN", door.pin))
-}
-
-/// Signs `work/data` into the detached PKCS #7 `work/sig.p7`.
-fn sign(door: &Door<'_>, signer: &str) -> Ran {
-    let mut command = door.demo.command("certtool");
-    command.arg("--provider").arg(door.module).args(["--p7-detached-sign", "--load-privkey"]).arg(door.uri(signer));
-    command.arg("--load-certificate").arg(door.demo.path(&format!("certs/{signer}.pem")));
-    door.demo.run(command.args(["--infile", "data", "--outfile", "sig.p7"]).env("GNUTLS_PIN", door.pin))
-}
-
-fn verify(demo: &Demo, data: &str) -> Ran {
-    let mut command = demo.command("openssl");
-    command.args(["cms", "-verify", "-binary", "-inform", "PEM", "-in", "sig.p7", "-content", data, "-out", "content"]);
-    demo.run(command.arg("-CAfile").arg(demo.path("certs/ca.pem")))
-}
-
-#[test]
-fn p11tool_signs_and_checks_with_rsa_and_ec_as_on_the_bare_token() {
-    let test = "p11tool_signs_and_checks_with_rsa_and_ec_as_on_the_bare_token";
-    let Some(demo) = Demo::new(test, &[Need::Gnutls]) else { return };
-    for door in [demo.bare(), demo.gate()] {
-        for signer in ["demo-rsa", "demo-ec"] {
-            test_sign(&door, signer).said("Verifying against public key in the token... ok");
-        }
-    }
-}
-
-#[test]
-fn certtool_signs_and_openssl_cms_verifies() {
-    let Some(demo) = Demo::new("certtool_signs_and_openssl_cms_verifies", &[Need::Gnutls]) else { return };
-    for signer in ["demo-rsa", "demo-ec"] {
-        sign(&demo.gate(), signer).succeeded();
-        verify(&demo, "data").said("CMS Verification successful");
-        std::fs::write(demo.path("work/other"), b"something else").unwrap();
-        verify(&demo, "other").failed();
-    }
-}
-
-#[test]
-fn gnutls_tools_without_an_approval_are_denied_and_say_why() {
-    let test = "gnutls_tools_without_an_approval_are_denied_and_say_why";
-    let Some(demo) = Demo::new(test, &[Need::Gnutls]) else { return };
-    test_sign(&demo.bare(), "demo-approval").succeeded();
-    test_sign(&demo.gate(), "demo-approval").denied("SG-APPROVAL-REQUIRED", "demo-approval");
-    sign(&demo.gate(), "demo-approval").denied("SG-APPROVAL-REQUIRED", "demo-approval");
-    demo.nothing_written("sig.p7");
 }
 
 #[test]

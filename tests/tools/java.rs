@@ -5,7 +5,7 @@ use crate::{
     door::Door,
     tool::{Need, Ran},
 };
-use std::{fs, process::Command};
+use std::process::Command;
 
 const NEEDS: [Need; 2] = [Need::Java, Need::Opensc];
 
@@ -39,32 +39,6 @@ fn verify(demo: &Demo) -> Ran {
     demo.run(command.arg("signed.jar"))
 }
 
-fn remove_signed(demo: &Demo) {
-    fs::remove_file(demo.path("work/signed.jar")).unwrap();
-}
-
-#[test]
-fn jarsigner_signs_with_rsa_and_ec_and_the_chain_comes_from_the_module() {
-    let test = "jarsigner_signs_with_rsa_and_ec_and_the_chain_comes_from_the_module";
-    let Some(demo) = Demo::new(test, &NEEDS) else { return };
-    for signer in ["demo-rsa", "demo-ec"] {
-        sign(&demo.gate(), signer).said("jar signed.");
-        let said = verify(&demo).said("jar verified.").stdout;
-        assert!(said.contains(&format!("CN={signer}")) && said.contains("CN=signgate demo CA"), "{said}");
-        remove_signed(&demo);
-    }
-}
-
-#[test]
-fn jarsigner_without_an_approval_is_denied_and_says_why() {
-    let Some(demo) = Demo::new("jarsigner_without_an_approval_is_denied_and_says_why", &NEEDS) else { return };
-    demo.bare().import_certificate("demo-approval");
-    sign(&demo.bare(), "demo-approval").succeeded();
-    remove_signed(&demo);
-    sign(&demo.gate(), "demo-approval").denied("SG-APPROVAL-REQUIRED", "demo-approval");
-    demo.nothing_written("signed.jar");
-}
-
 #[test]
 fn jarsigner_runs_again_and_signs_once_the_request_it_was_refused_with_is_approved() {
     let Some(demo) =
@@ -76,18 +50,6 @@ fn jarsigner_runs_again_and_signs_once_the_request_it_was_refused_with_is_approv
     demo.approve_named_in(&refused);
     sign(&demo.gate(), "demo-approval").said("jar signed.");
     verify(&demo).said("jar verified.");
-}
-
-#[test]
-fn jarsigner_finds_no_hidden_signer_though_its_key_signs_on_the_bare_token() {
-    let test = "jarsigner_finds_no_hidden_signer_though_its_key_signs_on_the_bare_token";
-    let Some(demo) = Demo::new(test, &NEEDS) else { return };
-    demo.bare().import_certificate("demo-hidden");
-    sign(&demo.bare(), "demo-hidden").said("jar signed.");
-    remove_signed(&demo);
-    sign(&demo.gate(), "demo-hidden").failed();
-    demo.nothing_written("signed.jar");
-    sign(&demo.gate(), "demo-rsa").said("jar signed.");
 }
 
 #[test]

@@ -1,17 +1,30 @@
-//! Real signing tools, run natively through the built module: what they sign is checked by verifiers that do not know
-//! the module, and what they must not sign they do not. Each refusal has a control: the same command on the bare
-//! token, where it succeeds, so that no test passes because a tool is broken.
-//! A test whose tool is not installed says so and passes; SIGNGATE_REQUIRE names the tools that must be there.
-//! Read next: `demo.rs` (a folder per test), `door.rs` (the two ways to the HSM), then one file per tool.
+//! Real signing tools through the built module: what they sign is checked by verifiers that do not know the module, and
+//! what they must not sign they do not. A control shows each time that the tool itself is well: the same command signs on
+//! the bare token, or as soon as it may.
+//!
+//! The table (`table/`) holds every tool once; `cases.rs` runs all of it on this machine and, in a build with
+//! `--cfg signgate_container`, in a container for each Debian. Beside it stand tests of single tools and of the demo's
+//! folder, on this machine only. A test whose tool is not installed says so and passes; SIGNGATE_REQUIRE names the tools
+//! that must be there.
+//! Read next: `table/mod.rs`, `cases.rs`, `place.rs`; then `demo.rs` (a folder per test) and `door.rs` (two ways to the HSM).
 
+mod cases;
+#[cfg(signgate_container)]
+mod container;
 mod demo;
+mod document;
 mod door;
 mod folder;
 mod gnutls;
 mod java;
+mod matrix;
 mod models;
 mod openssl;
-mod osslsigncode;
 mod p11_kit;
 mod pkcs11_tool;
+mod place;
+mod program;
+mod python_suite;
+mod table;
 mod tool;
+mod versions;

@@ -154,3 +154,29 @@ fn the_fast_configuration_signs_too() {
     demo.run(command.args(["--sign", "-i", "data", "-o", "sig", "-m", "SHA256-RSA-PKCS"])).succeeded();
     demo.verified_by_openssl("demo-rsa", "data", "sig", &[]);
 }
+
+/// Its own suite, as far as a token that only signs has what it asks for. docs/tools.md explains each line.
+#[test]
+fn the_suite_of_pkcs11_tool_finds_no_error_and_skips_what_the_gate_leaves_out() {
+    let test = "the_suite_of_pkcs11_tool_finds_no_error_and_skips_what_the_gate_leaves_out";
+    let Some(demo) = Demo::new(test, &[Need::Opensc]) else { return };
+    for signer in ["demo-rsa", "demo-ec"] {
+        let mut suite = demo.command("pkcs11-tool");
+        suite.arg("--module").arg(demo.gate().module).args(["--token-label", signer, "--login", "--test"]);
+        let ran = demo.run(suite.args(["--pin", "env:TEST_PIN"]).env("TEST_PIN", demo.gate().pin)).said("No errors");
+        let expected = [
+            "C_SeedRandom() and C_GenerateRandom():",
+            "  RNG not available",
+            "Digests: not implemented",
+            "Signatures: not implemented",
+            "Verify: not implemented",
+            "Decrypt: not implemented",
+            "No errors",
+        ];
+        let mut found: Vec<&str> = ran.stdout.lines().chain(ran.stderr.lines()).collect();
+        found.sort_unstable();
+        let mut expected = expected.to_vec();
+        expected.sort_unstable();
+        assert_eq!(found, expected);
+    }
+}

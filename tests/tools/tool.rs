@@ -50,16 +50,17 @@ impl Need {
     }
 }
 
+/// Whether SIGNGATE_REQUIRE names it.
+pub fn required(name: &str) -> bool {
+    env::var("SIGNGATE_REQUIRE").unwrap_or_default().split(',').any(|one| one.trim() == name)
+}
+
 /// Whether all is there. If not, the test is skipped, says so, and must return at once.
 pub fn installed(test: &str, needs: &[Need]) -> bool {
-    let required = env::var("SIGNGATE_REQUIRE").unwrap_or_default();
     for need in [Need::Softhsm].iter().chain(needs) {
         if !need.installed() {
             let name = need.name();
-            assert!(
-                !required.split(',').any(|one| one.trim() == name),
-                "{name} is missing, and SIGNGATE_REQUIRE names it"
-            );
+            assert!(!required(name), "{name} is missing, and SIGNGATE_REQUIRE names it");
             println!("skipped: {test} ({name} is not installed)");
             return false;
         }

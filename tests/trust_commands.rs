@@ -163,6 +163,17 @@ impl Team {
     fn grants(&self) -> Value {
         serde_json::from_str(&self.signgate("grants --all --json").done().out).unwrap()
     }
+
+    /// The acts of administration in the ledger, in order, with who did them.
+    fn acts(&self) -> Vec<String> {
+        let lines = self.signgate("audit list --json").done().out;
+        let records = lines.lines().rev().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let act = |record: Value| {
+            let word = |member: &str| record[member].as_str().unwrap_or("?").to_owned();
+            (record["kind"] == "act").then(|| format!("{} by {}", word("action"), word("principal")))
+        };
+        records.filter_map(act).collect()
+    }
 }
 
 #[test]
@@ -189,6 +200,7 @@ fn a_request_goes_through_its_steps_and_becomes_a_grant() {
     assert_eq!((&grants[0]["id"], &grants[0]["left"]), (&json!(id), &json!(2)));
     let listed = team.signgate("grants").done().out;
     assert!(listed.contains("approved by alice, carol") && listed.contains("2 of 2 signatures left"), "{listed}");
+    assert_eq!(team.acts(), ["request by ci", "approve by alice", "approve by carol"]);
 }
 
 #[test]
@@ -235,6 +247,7 @@ fn one_rejection_ends_a_request() {
     let all = team.signgate("requests --all").done().out;
     assert!(all.contains("rejected: rejected by `bob`: not-today"), "{all}");
     assert_ne!(team.request("--signings 2 --window 1h"), id, "asking again is another request");
+    assert_eq!(team.acts(), ["request by ci", "reject by bob", "request by ci"]);
 }
 
 #[test]

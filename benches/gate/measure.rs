@@ -13,6 +13,7 @@ use signgate_pkcs11::{
         token::{SignRequest, SoughtKey, Tokens},
         verify::{Signed, verify},
     },
+    ledger::{self, Basis, Calling, DecisionId, Facts, Intent, Ledger, Outcome, Principal},
     policy::{
         algorithm::{Hash, Mechanism},
         public_key::PublicKey,
@@ -22,8 +23,11 @@ use std::{
     collections::BTreeMap,
     hint::black_box,
     path::Path,
-    sync::{Arc, Barrier},
-    time::Instant,
+    sync::{
+        Arc, Barrier,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 /// How careful the gate is.
@@ -158,7 +162,7 @@ pub fn cold(scene: &Scene, layer: Layer) {
 /// Many signatures in one process, with one thread and with two.
 pub fn hot(scene: &Scene) {
     // A file that is younger than two seconds is read again at each signature: that is not what is measured here.
-    std::thread::sleep(std::time::Duration::from_millis(2100));
+    std::thread::sleep(Duration::from_millis(2100));
     // Signatures per sample (a do-nothing call is too short for the clock), samples per turn, turns.
     let (block, samples, turns) = match scene.key {
         Key::Backing => (200, 10, 60),
@@ -197,31 +201,112 @@ pub fn hot(scene: &Scene) {
         });
         report(&scene.name, threads, per_layer);
     }
-    let mut stats = two_stats(scene, block, samples * turns);
-    stats.sort_unstable();
-    println!(
-        "{:<34} {:>8} {:<8} {:>12} {:>12}",
-        scene.name,
-        1,
-        "2 stats",
-        stats[stats.len() / 2],
-        stats[stats.len() * 99 / 100]
-    );
+    parts(scene, &subject, &mut threads_layers[0], (block, samples * turns));
+    rate(&scene.name, &subject, threads_layers);
 }
 
-/// What the gate's look at the policy and the grants costs alone, in nanoseconds: part of `gate` above.
-fn two_stats(scene: &Scene, block: u32, samples: usize) -> Vec<u64> {
+/// What of one signature in one thread is the gate's look at the policy and the grants (two stats), what its records,
+/// and what the rest: everything in memory. By turns, so that each meets the same machine.
+fn parts(scene: &Scene, subject: &Subject, layers: &mut [Sign; 3], (block, samples): (u32, usize)) {
     let looked = ["policy.bundle", "grants"].map(|name| scene.folder.join(name));
-    let sample = || {
+    let ledger = scene.ledger();
+    let [direct, _, gate] = layers;
+    let mut signature = vec![0; subject.key.signature_length()];
+    let mut rows = [(); 4].map(|()| Vec::with_capacity(samples));
+    let timed = |work: &mut dyn FnMut()| {
         let begun = Instant::now();
         for _ in 0..block {
+            work();
+        }
+        i64::try_from((begun.elapsed() / block).as_nanos()).expect("a short time")
+    };
+    for _ in 0..samples {
+        let direct = timed(&mut || direct(black_box(&mut signature)));
+        let gate = timed(&mut || gate(black_box(&mut signature)));
+        let stats = timed(&mut || {
             for path in &looked {
                 black_box(std::fs::metadata(path).expect("a file"));
             }
+        });
+        let records = timed(&mut || record(&*ledger, subject, &signature));
+        let parts = [gate - direct, stats, records, gate - direct - stats - records];
+        for (row, part) in rows.iter_mut().zip(parts) {
+            row.push(part);
         }
-        u64::try_from((begun.elapsed() / block).as_nanos()).expect("a short time")
+    }
+    for (name, mut row) in ["added", "2 stats", "records", "the rest"].into_iter().zip(rows) {
+        row.sort_unstable();
+        let (p50, p99) = (row[row.len() / 2], row[row.len() * 99 / 100]);
+        println!("{:<34} {:>8} {name:<8} {p50:>12} {p99:>12}", scene.name, 1);
+    }
+}
+
+/// An intent and its outcome, with as much in them as the gate's have.
+fn record(ledger: &dyn Ledger, subject: &Subject, signature: &[u8]) {
+    let at = jiff::Timestamp::now();
+    let facts = Facts {
+        decision: DecisionId::from_parts(at, [7; 16]),
+        at,
+        mode: ledger::Mode::Advisory,
+        self_configured: true,
+        signer: SIGNER,
+        key: Some(subject.key.id()),
+        certificate_serial: None,
+        mechanism: Some(subject.mechanism),
+        digest: Some((Hash::Sha256, &VALUE)),
+        principal: Some(Principal { name: "builder", kind: "service_user", identified_by: "os_user", groups: &[] }),
+        calling: Calling {
+            pid: Some(std::process::id()),
+            application: Some("/usr/lib/jvm/java-17-openjdk-amd64/bin/jarsigner"),
+            application_sha256: None,
+            command_line: Some("/usr/lib/jvm/java-17-openjdk-amd64/bin/jarsigner --bench …"),
+            os_user: Some("builder"),
+            host: Some("build-server-1"),
+        },
+        release: None,
+        policy: Some(ledger::Policy { version: 1, sha256: &VALUE }),
     };
-    std::iter::repeat_with(sample).take(samples).collect()
+    let intent = Intent { facts, basis: Basis::Member, rate_per_hour: None };
+    let reservation = ledger.reserve(&intent).expect("a reservation");
+    let latency = Duration::from_micros(60);
+    ledger.settle(reservation, &Outcome::Released { signature, latency }).expect("a record");
+}
+
+/// Signatures a second of eight threads together, by turns; the median of the turns' ratios.
+fn rate(name: &str, subject: &Arc<Subject>, mut layers: Vec<[Sign; 3]>) {
+    const THREADS: usize = 8;
+    const TURNS: usize = 7;
+    let scene = Scene::from_environment();
+    while layers.len() < THREADS {
+        // The gate's narrow path alone is not measured here.
+        layers.push([open(&scene, subject, Layer::Direct), Box::new(|_| ()), open(&scene, subject, Layer::Gate)]);
+    }
+    let mut one = |layer: usize| {
+        let begun = Instant::now();
+        let count = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            for signs in &mut layers {
+                let (count, sign) = (&count, &mut signs[layer]);
+                scope.spawn(move || {
+                    let mut signature = vec![0; subject.key.signature_length()];
+                    while begun.elapsed() < Duration::from_millis(700) {
+                        sign(black_box(&mut signature));
+                        count.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        count.into_inner() as f64 / begun.elapsed().as_secs_f64()
+    };
+    let mut turns: Vec<(f64, f64, f64)> = (0..TURNS)
+        .map(|_| {
+            let (direct, gate) = (one(0), one(2));
+            (gate / direct, direct, gate)
+        })
+        .collect();
+    turns.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let (ratio, direct, gate) = turns[TURNS / 2];
+    println!("{name:<34} {THREADS:>8} direct {direct:>8.0} a second, gate {gate:.0}: {ratio:.2} of the direct rate");
 }
 
 fn turn_about(

@@ -5,7 +5,7 @@
 
 use super::{
     folder::Folder,
-    module::{Module, built_module},
+    module::{Module, backing_module, built_module},
     tokens,
 };
 use nix::libc;
@@ -106,6 +106,21 @@ pub fn stage(test: &'static str, stage: &'static str, body: impl FnOnce(&Child))
 /// A stage with the HSM's own module: the way round the gate.
 pub fn bare(test: &'static str, stage: &'static str, body: impl FnOnce(&Child)) -> Stage {
     stage_with(test, stage, || Module::load(&tokens::softhsm().expect("SoftHSM's module")), body)
+}
+
+/// A stage with the module of `examples/backing.rs`: the HSM itself, watched or lying.
+pub fn backing(test: &'static str, stage: &'static str, body: impl FnOnce(&Child)) -> Stage {
+    stage_with(test, stage, || Module::load(&backing_module()), body)
+}
+
+/// A stage with the module at this path, which is asked for in the child only.
+pub fn stage_of(
+    test: &'static str,
+    stage: &'static str,
+    module: impl FnOnce() -> PathBuf,
+    body: impl FnOnce(&Child),
+) -> Stage {
+    stage_with(test, stage, || Module::load(&module()), body)
 }
 
 fn stage_with(

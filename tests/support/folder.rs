@@ -5,6 +5,7 @@
 //! Read next: `tokens.rs`.
 
 use super::{
+    module::backing_module,
     publish,
     tokens::{Bench, HSM_PIN, TOKENS, softhsm, write_configuration},
 };
@@ -106,21 +107,45 @@ impl Folder {
     /// The calls that have reached the HSM of a `recorded` folder.
     pub fn hsm_calls(&self) -> Vec<String> {
         let record = fs::read_to_string(self.path("record")).unwrap_or_default();
-        record.lines().map(str::to_owned).collect()
+        // What a call of the HSM's own came to stands in brackets.
+        record.lines().filter(|line| !line.starts_with('(')).map(str::to_owned).collect()
+    }
+
+    /// The same with a record of every call that reaches the HSM: the module of `examples/backing.rs` stands before
+    /// SoftHSM and passes everything on.
+    pub fn watched(self) -> Folder {
+        let Some(real) = softhsm().map(|path| path.display().to_string()) else { return self };
+        if !self.text("signgate.toml").contains(&real) {
+            return self;
+        }
+        self.edit_configuration(|text| text.replace(&real, &backing_module().display().to_string()));
+        let record = self.path("record").display().to_string();
+        self.with_variable("SIGNGATE_BACKING_FORWARD", &real).with_variable("SIGNGATE_BACKING_RECORD", &record)
+    }
+
+    /// The same with one more variable for the children.
+    pub fn with_variable(mut self, name: &str, value: &str) -> Folder {
+        self.more.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// The records of the ledger after the one that it begins with, as they are exported.
     pub fn records(&self) -> Vec<Value> {
+        self.try_records().expect("the audit log")
+    }
+
+    /// The same where there may be no ledger that can be read.
+    pub fn try_records(&self) -> Option<Vec<Value>> {
         let settings = Settings {
             folder: self.path("state"),
             store_id: None,
             durability: Durability::Normal,
             mode: Mode::Advisory,
         };
-        let log = Log::open(&settings).expect("the audit log");
-        let entries = log.list(&Query::default()).expect("its records");
+        let log = Log::open(&settings).ok()?;
+        let entries = log.list(&Query::default()).ok()?;
         let records = entries.iter().map(|entry| serde_json::from_str(&entry.line).expect("a line of JSON"));
-        records.skip(1).collect()
+        Some(records.skip(1).collect())
     }
 
     /// Runs the command as the demo's caller; what it prints on stdout.
@@ -226,10 +251,7 @@ pub fn recorded(_test: &'static str) -> Folder {
     let pem = encode_string("PUBLIC KEY", LineEnding::LF, spki.as_ref()).expect("PEM");
     let keypair = json!({ "public_key": pem, "token": "one", "cka_id": "01" });
     folder.write_policy(&policy_of([("key", keypair)]));
-    let program = env::current_exe().expect("this program");
-    let beside = program.parent().and_then(Path::parent).expect("the build's folder").join("examples/libbacking.so");
-    assert!(beside.is_file(), "no `{}`; run `cargo build --example backing`", beside.display());
-    write_configuration_of(&folder, &beside, ["backing", "no-second"]);
+    write_configuration_of(&folder, &backing_module(), ["backing", "no-second"]);
     folder
 }
 

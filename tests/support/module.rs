@@ -35,7 +35,7 @@ macro_rules! call3 {
 
 /// A loaded module. It stays loaded as long as the process.
 pub struct Module {
-    library: ManuallyDrop<libloading::Library>,
+    loaded: ManuallyDrop<libloading::Library>,
     list: *const CK_FUNCTION_LIST,
 }
 
@@ -55,6 +55,14 @@ pub fn built_module() -> PathBuf {
     beside
 }
 
+/// The module of `examples/backing.rs`, built with the tests.
+pub fn backing_module() -> PathBuf {
+    let program = env::current_exe().expect("this program").canonicalize().expect("this program");
+    let beside = program.parent().and_then(Path::parent).expect("the build's folder").join("examples/libbacking.so");
+    assert!(beside.is_file(), "no `{}`; run `cargo build --example backing`", beside.display());
+    beside
+}
+
 impl Module {
     /// Loads a module as applications do.
     pub fn load(path: &Path) -> Module {
@@ -67,12 +75,12 @@ impl Module {
         let get = get.expect("the symbol C_GetFunctionList");
         // SAFETY: a good pointer.
         assert_eq!(unsafe { get(&mut list) }, CKR_OK);
-        Module { list, library: ManuallyDrop::new(library) }
+        Module { list, loaded: ManuallyDrop::new(library) }
     }
 
     /// The library itself.
     pub fn library(&self) -> &libloading::Library {
-        &self.library
+        &self.loaded
     }
 
     /// The 2.40 function list.
@@ -99,7 +107,7 @@ impl Module {
         let version = version.map_or(ptr::null_mut(), ptr::from_mut);
         // SAFETY: the signature that PKCS#11 gives this symbol, and good pointers.
         unsafe {
-            let get = self.library.get::<Get>(b"C_GetInterface").expect("the symbol C_GetInterface");
+            let get = self.loaded.get::<Get>(b"C_GetInterface").expect("the symbol C_GetInterface");
             answer(get(name, version, &mut chosen, flags)).map(|()| *chosen)
         }
     }

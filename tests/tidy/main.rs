@@ -102,14 +102,18 @@ fn decision_records_and_links_that_are_cited_exist() {
 
 #[test]
 fn every_dependency_says_why_it_is_there() {
-    report(unexplained_dependencies(&Source::new("Cargo.toml", &read("Cargo.toml"))));
+    for manifest in ["Cargo.toml", "fuzz/Cargo.toml"] {
+        report(unexplained_dependencies(&Source::new(manifest, &read(manifest))));
+    }
 }
 
 #[test]
 fn the_commands_readme_starts_with_can_be_run() {
     let readme = read("README.md");
     assert_eq!(first_commands(&readme), ["ci/demo", "ci/test"]);
-    for command in ["ci/demo", "ci/test", ".ci/run", "ci/setup", "ci/build", "ci/e2e-image", "ci/check-module"] {
+    for command in
+        ["ci/demo", "ci/test", ".ci/run", "ci/setup", "ci/build", "ci/e2e-image", "ci/check-module", "ci/package"]
+    {
         let mode = std::fs::metadata(root().join(command)).expect(command).permissions().mode();
         assert!(mode & 0o111 != 0, "`{command}` is not executable");
     }
@@ -130,6 +134,17 @@ fn the_module_brings_no_runtime_and_no_network_into_a_tool() {
     };
     assert_eq!(found(&tree(&["--no-default-features"])), [""; 0]);
     assert!(found(&tree(&[])).contains(&"ureq".to_owned()), "the list finds nothing, so it shows nothing");
+}
+
+#[test]
+fn each_published_attack_names_tests_that_exist() {
+    let page = Source::new("docs/past-cves.md", &read("docs/past-cves.md"));
+    let mut known: Vec<String> = rust_sources().iter().flat_map(|source| test_names(&source.text)).collect();
+    known.extend(replayed_targets(&read("tests/fuzz_corpus/main.rs")));
+    let rows = rust_sources().into_iter().filter(|source| source.path.starts_with("tests/bypass/row_"));
+    known.extend(rows.flat_map(|source| attack_cases(&source.text)));
+    assert!(known.len() > 500, "found only {} tests: this looks in the wrong place", known.len());
+    report(unproved_answers(&page, &known));
 }
 
 fn report(problems: Vec<String>) {
@@ -298,6 +313,46 @@ fn first_commands(readme: &str) -> Vec<&str> {
     block.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect()
 }
 
+/// Rows of a table whose last cell names no test, or one that is not there.
+fn unproved_answers(page: &Source, known: &[String]) -> Vec<String> {
+    let rows = page.text.lines().enumerate().filter(|(_, line)| line.starts_with('|') && !line.starts_with("|---"));
+    let mut problems = Vec::new();
+    for (number, line) in rows {
+        let last = line.trim_end_matches('|').rsplit('|').next().unwrap_or_default().trim();
+        let named: Vec<&str> = last.split('`').skip(1).step_by(2).collect();
+        let place = format!("{}:{}", page.path, number + 1);
+        if named.is_empty() && last != "tests" {
+            problems.push(format!("{place}: names no test"));
+        }
+        let missing = named.iter().filter(|name| !known.iter().any(|one| one == *name));
+        problems.extend(missing.map(|name| format!("{place}: there is no test `{name}`")));
+    }
+    problems
+}
+
+/// The functions under `#[test]`.
+fn test_names(text: &str) -> Vec<String> {
+    let after = text.split("#[test]").skip(1).filter_map(|rest| rest.split_once("fn "));
+    after.filter_map(|(_, rest)| rest.split(['(', '<']).next()).map(str::to_owned).collect()
+}
+
+/// The tests that `cases!` of tests/bypass makes: `    name: …`, and of functions: `name C_Function;`.
+fn attack_cases(text: &str) -> Vec<String> {
+    let is_name = |name: &str| !name.is_empty() && name.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '_'));
+    let named = |line: &str| {
+        let case = line.strip_prefix("    ").and_then(|line| line.split_once(':')).map(|(name, _)| name);
+        let function = line.trim().strip_suffix(';').and_then(|line| line.split_once(" C_")).map(|(name, _)| name);
+        case.filter(|name| is_name(name)).or(function.filter(|name| is_name(name))).map(str::to_owned)
+    };
+    text.lines().filter_map(named).collect()
+}
+
+/// The tests that the list of fuzz targets makes: `name: "target";`.
+fn replayed_targets(text: &str) -> Vec<String> {
+    let lines = text.lines().map(str::trim).filter(|line| line.ends_with("\";"));
+    lines.filter_map(|line| line.split_once(": \"")).map(|(name, _)| name.to_owned()).collect()
+}
+
 // ---- reading the repository ----
 
 fn root() -> &'static Path {
@@ -309,7 +364,7 @@ fn read(path: &str) -> String {
 }
 
 fn rust_sources() -> Vec<Source> {
-    let paths = files(&["src", "tests", "benches", "examples"], &["rs"]);
+    let paths = files(&["src", "tests", "benches", "examples", "fuzz/src", "fuzz/fuzz_targets"], &["rs"]);
     paths.into_iter().map(|path| Source { text: read(&path), path }).collect()
 }
 
@@ -428,6 +483,12 @@ fn missing_records_pages_links_comments_and_commands_are_found() {
     assert_eq!(cited_pages(&sample("a", "see D/gone.md, D/there.md. D/"), &exists).len(), 1);
     let text = "[a](there.md#part) [b](gone.md) [c](https://example.org) [d](#part)";
     assert_eq!(broken_links(&sample("D/a.md", text), &exists).len(), 1);
+    let page = Source::new("a", "| attack | tests |\n|---|---|\n| one | `there` |\n| two | `gone` |\n| three | — |\n");
+    let known = [test_names("#[test]\nfn there() {}"), replayed_targets("    here: \"target\";")].concat();
+    assert_eq!(
+        (known.as_slice(), unproved_answers(&page, &known).len()),
+        (&["there", "here"].map(str::to_owned)[..], 2)
+    );
     let manifest = "[dependencies]\n# Why.\na = \"1\"\nb = \"1\"\n[profile.release]\nlto = \"thin\"\n";
     assert_eq!(unexplained_dependencies(&Source::new("Cargo.toml", manifest)).len(), 1);
     assert_eq!(

@@ -21,6 +21,15 @@ use std::{
 /// Somebody else's number: no account of this machine needs to have it.
 const SOMEBODY: u32 = 54_321;
 
+/// Gives this thread the rights of an account, by the kernel's own call: the C library's interrupts the harness's thread
+/// to change it as well, and a child once ended there with SIGSEGV.
+fn with_rights_of(user: u32) {
+    let unchanged: libc::c_long = -1;
+    // SAFETY: three numbers.
+    let answer = unsafe { libc::syscall(libc::SYS_setresuid, unchanged, libc::c_long::from(user), unchanged) };
+    assert_eq!(answer, 0, "the rights of account {user}: {}", std::io::Error::last_os_error());
+}
+
 /// Only root can give files away; others take theirs from whoever made them, so nothing is to be shown.
 fn give(folder: &Folder, name: &str) {
     if nix::unistd::geteuid().is_root() {
@@ -191,13 +200,13 @@ cases! {
         row: 16, modes: Modes::Advisory, scene: own_hsm, change: Change::None, control: OWN_HSM_SIGNS,
         attack: |attack| {
             if nix::unistd::geteuid().is_root() {
-                nix::unistd::seteuid(SOMEBODY.into()).expect("the rights of another account");
+                with_rights_of(SOMEBODY);
             } else {
                 // Without root there are no rights to borrow; a configuration that is not there stands for it.
                 fs::remove_file(attack.child.folder.path("signgate.toml")).expect("a file");
             }
             attack.call("C_Initialize", attack.module.initialize());
-            let _back_again = nix::unistd::seteuid(nix::unistd::getuid());
+            with_rights_of(nix::unistd::getuid().as_raw());
         },
         answers: Answers::Are(&[CKR_DEVICE_ERROR]), hsm: Hsm::Nothing, out: Out::Nothing, records: SILENCE,
     };

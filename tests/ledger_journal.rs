@@ -11,9 +11,10 @@ use signgate_pkcs11::{
     },
     config::Durability,
     ledger::{
-        Act, Basis, Calling, DecisionId, Ending, Failpoint, Intent, Kind, Ledger, LedgerError, Mode, Outcome, Record,
-        Settings, SqliteLedger, Step, adopt, create,
+        Act, Basis, Calling, DecisionId, Ending, Facts, Failpoint, Intent, Kind, Ledger, LedgerError, Mode, Outcome,
+        Record, RecordHash, Settings, SqliteLedger, Step, adopt, create,
     },
+    policy::algorithm::Hash,
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -96,6 +97,44 @@ fn an_uncounted_signature_is_two_lines_of_a_journal_and_then_two_records() {
     assert_eq!(records(&settings).len(), 5);
     assert_eq!(journals(&settings), Vec::<PathBuf>::new());
     assert_eq!(proved(&settings).problems, []);
+}
+
+/// What is left out of a line because an earlier one says it comes back at folding, however often folding stops between.
+#[test]
+fn an_intent_that_is_like_an_earlier_one_becomes_the_same_record_as_a_whole_one() {
+    let other = |intent: Intent<'static>| Intent { facts: Facts { signer: "other", ..intent.facts }, ..intent };
+    let asked = |digest: &'static [u8]| {
+        let intent = intent(noon(), None);
+        Intent { facts: Facts { digest: Some((Hash::Sha256, digest)), ..intent.facts }, ..intent }
+    };
+    let wishes = [asked(&[1; 32]), asked(&[2; 32]), other(asked(&[3; 32])), asked(&[4; 32]), asked(&[5; 32])];
+    let written = |durability, folds: bool| {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings { durability, ..made(folder.path()) };
+        let ledger = SqliteLedger::new(settings.clone());
+        for wish in &wishes {
+            ledger.settle(ledger.reserve(wish).unwrap(), &RELEASED).unwrap();
+            if folds {
+                records(&settings);
+            }
+        }
+        let lines = journals(&settings).first().map(|journal| fs::read_to_string(journal).unwrap());
+        let told = records(&settings).into_iter().map(|record| Record {
+            previous: RecordHash::NONE,
+            monotonic_us: None,
+            at: noon(),
+            trusted: noon(),
+            ..record
+        });
+        (told.filter(|record| record.kind != Kind::Created).collect::<Vec<_>>(), lines.unwrap_or_default())
+    };
+    let (whole, _) = written(Durability::Full, false);
+    for folds in [false, true] {
+        let (told, lines) = written(Durability::Normal, folds);
+        assert_eq!(told, whole);
+        let says_all = |line: &&str| line.contains("\"signer\"");
+        assert_eq!(lines.lines().filter(says_all).count(), 3, "{lines}");
+    }
 }
 
 #[test]
@@ -272,8 +311,18 @@ fn a_process_that_folds_and_dies() {
 #[test]
 fn what_was_changed_before_folding_is_a_fault_until_somebody_accepts_it() {
     type Change = fn(&mut Vec<String>);
-    let changes: [(&str, Change, &str); 9] = [
-        ("a changed member", |lines| lines[2] = lines[2].replace("ci-linux", "ci-lunix"), "hash of the line before"),
+    let changes: [(&str, Change, &str); 11] = [
+        ("a changed member", |lines| lines[0] = lines[0].replace("ci-linux", "ci-lunix"), "hash of the line before"),
+        (
+            "a changed digest",
+            |lines| lines[2] = lines[2].replace("\"digest\":\"", "\"digest\":\"00"),
+            "hash of the line",
+        ),
+        (
+            "like another line",
+            |lines| lines[2] = lines[2].replace("\"intent\":1", "\"intent\":2"),
+            "was no full intent",
+        ),
         ("a line taken out", |lines| drop(lines.remove(2)), "hash of the line before"),
         ("two lines swapped", |lines| lines.swap(0, 2), "hash of the line before"),
         ("a line of somebody else", |lines| lines[1] = "{}".to_owned(), "is no record"),

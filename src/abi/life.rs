@@ -141,7 +141,8 @@ fn build() -> Result<Gate, String> {
     if config.mode == Mode::Enforced {
         leave_no_core();
     }
-    let ledger = ledger::of_config(&config);
+    let process = Stamp::take();
+    let ledger = ledger::owned(&config, move || process.is_current());
     let client = Client::of_process(&config, super::peer::ask);
     let hsm = Hsm::new(config.backend_module.clone(), config.tokens.clone());
     Ok(Gate::new(&config, environment, client, Box::new(hsm), ledger.into()))

@@ -100,7 +100,7 @@ impl Gate {
             digest: asked.prepared.map(|prepared| (prepared.hash, &*prepared.digest)),
             principal,
             calling: Calling {
-                pid: self.client.pid(),
+                pid: self.client_pid,
                 application: caller.application.as_deref(),
                 application_sha256: caller.application_sha256.as_deref(),
                 command_line: caller.command_line.as_deref(),

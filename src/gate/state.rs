@@ -34,6 +34,8 @@ pub struct Gate {
     pub(super) requests: Option<PathBuf>,
     pub(super) sources: Vec<Source>,
     pub(super) client: Client,
+    /// Asked of the kernel once: a record names it.
+    pub(super) client_pid: Option<u32>,
     /// Why nobody may be known by this connection.
     pub(super) unproved: Option<Denial>,
     pub(super) id_tokens: IdTokens,
@@ -75,6 +77,7 @@ impl Gate {
             requests: config.requests.clone(),
             sources: config.identity_sources.clone(),
             unproved: client.refusal(&config.identity_sources),
+            client_pid: client.pid(),
             client,
             id_tokens: IdTokens::default(),
             environment,

@@ -25,6 +25,72 @@ pub(crate) struct Position<'a> {
     pub(crate) monotonic_us: Option<u64>,
 }
 
+/// What an intent says that mostly stands for the next one as well: the same bytes for the same facts, others for others.
+pub(crate) fn standing(into: &mut Vec<u8>, facts: &Facts<'_>) {
+    let Facts {
+        decision: _,
+        at: _,
+        digest,
+        mode,
+        self_configured,
+        signer,
+        key,
+        certificate_serial,
+        mechanism,
+        principal,
+        calling,
+        release,
+        policy,
+    } = facts;
+    let mut put = |value: Option<&[u8]>| {
+        // A length before each value, so that no two lists of values are the same bytes.
+        into.extend_from_slice(&value.map_or(usize::MAX, <[u8]>::len).to_ne_bytes());
+        into.extend_from_slice(value.unwrap_or_default());
+    };
+    put(Some(signer.as_bytes()));
+    put(Some(&[u8::from(*self_configured)]));
+    put(Some(mode.word().as_bytes()));
+    put(key.as_ref().map(|key| key.0.as_slice()));
+    put(*certificate_serial);
+    put(mechanism.map(|mechanism| mechanism.name().as_bytes()));
+    put(digest.map(|(hash, _)| hash.name().as_bytes()));
+    put(release.map(str::as_bytes));
+    put(policy.map(|policy| policy.version.to_ne_bytes()).as_ref().map(<[u8; 8]>::as_slice));
+    put(policy.as_ref().map(|policy| policy.sha256.as_slice()));
+    put(calling.pid.map(u32::to_ne_bytes).as_ref().map(<[u8; 4]>::as_slice));
+    for text in [
+        calling.application,
+        calling.application_sha256,
+        calling.command_line,
+        calling.os_user,
+        calling.host,
+        principal.map(|principal| principal.name),
+        principal.map(|principal| principal.kind),
+        principal.map(|principal| principal.identified_by),
+    ] {
+        put(text.map(str::as_bytes));
+    }
+    for group in principal.map_or(&[][..], |principal| principal.groups) {
+        put(Some(group.as_bytes()));
+    }
+}
+
+/// Writes an intent of which all that [`standing`] has is said by an earlier line of the same journal, `like`.
+pub(crate) fn intent_like(line: &mut Vec<u8>, facts: &Facts<'_>, like: u64, position: Position<'_>) {
+    let at = Time::of(facts.at);
+    let mut object = Object::begin(line);
+    object.plain("at", Some(at.text()));
+    object.hex("digest", facts.digest.map(|(_, value)| value), 64);
+    object.plain("id", str::from_utf8(&facts.decision.letters()).ok());
+    object.number("intent", Some(like));
+    object.plain("kind", Some(Kind::Intent.word()));
+    object.number("monotonic_us", position.monotonic_us);
+    object.hex("previous", Some(&position.previous.0), 32);
+    object.number("sequence", Some(position.number));
+    object.plain("trusted", Some(at.text()));
+    object.end();
+}
+
 /// Writes the intent of a signature that nothing counts. Members stand in alphabetical order.
 pub(crate) fn intent(line: &mut Vec<u8>, facts: &Facts<'_>, position: Position<'_>) {
     let calling = &facts.calling;

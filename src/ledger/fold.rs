@@ -124,7 +124,7 @@ impl Store {
             return Ok((row, 0));
         }
         let folded = self.transact(|transaction, tables| {
-            let mut folding = Folding { transaction, tables, row, waiting: BTreeMap::new() };
+            let mut folding = Folding::new(transaction, tables, row);
             if length < folding.row.folded {
                 folding.fault(Fault::Changed, "is shorter than what was read of it before")?;
                 folding.row.folded = length;
@@ -163,7 +163,7 @@ impl Store {
         self.transact(|transaction, tables| {
             for row in gone {
                 let name = row.name.clone();
-                let mut folding = Folding { transaction, tables, row, waiting: BTreeMap::new() };
+                let mut folding = Folding::new(transaction, tables, row);
                 if !folding.row.ended {
                     folding.fault(Fault::Gone, "is gone before all of it was read: removed, or lost in a power cut")?;
                 }
@@ -216,9 +216,16 @@ struct Folding<'f, 't> {
     row: JournalRow,
     /// Intents of this transaction that have no outcome yet, by their line in the journal.
     waiting: BTreeMap<u64, KeptIntent>,
+    /// The last intent that said everything, and whether this transaction has to keep it for the next one.
+    full: Option<Record>,
+    has_new_full: bool,
 }
 
-impl Folding<'_, '_> {
+impl<'f, 't> Folding<'f, 't> {
+    fn new(transaction: &'f mut Transaction<'t>, tables: &'f SqliteRows<'f>, row: JournalRow) -> Folding<'f, 't> {
+        Folding { transaction, tables, row, waiting: BTreeMap::new(), full: None, has_new_full: false }
+    }
+
     fn line(&mut self, line: &[u8]) -> Result<(), LedgerError> {
         let hash = RecordHash::of(line);
         let previous = std::mem::replace(&mut self.row.last, hash);
@@ -240,12 +247,53 @@ impl Folding<'_, '_> {
         match record.kind {
             Kind::Intent => {
                 let number = record.sequence;
+                let record = self.whole(record)?;
                 let (sequence, line) = self.transaction.fold(record)?;
                 self.waiting.insert(number, KeptIntent { sequence, line });
                 Ok(())
             }
             _ => self.outcome(record),
         }
+    }
+
+    /// An intent with what it says by naming an earlier one.
+    fn whole(&mut self, told: Record) -> Result<Record, LedgerError> {
+        let Some(like) = told.intent else {
+            self.full = Some(told.clone());
+            self.has_new_full = true;
+            return Ok(told);
+        };
+        if self.full.is_none()
+            && let Some(kept) = self.tables.full_intent(&self.row.name)?
+        {
+            self.full = Some(Record::read(&kept.line).map_err(LedgerError::Damaged)?);
+        }
+        if self.full.as_ref().is_none_or(|full| full.sequence != like) {
+            let line = told.sequence;
+            self.fault(
+                Fault::Changed,
+                &format!("line {line} is said to be like line {like}, which was no full intent"),
+            )?;
+            // Said once: the lines that follow are like that one as well.
+            self.full = Some(Record {
+                sequence: like,
+                verdict: Some(super::Verdict::Permit),
+                ..Record::new(Kind::Intent, told.at)
+            });
+            self.has_new_full = true;
+        }
+        let standing = self.full.clone().unwrap_or_else(|| told.clone());
+        Ok(Record {
+            at: told.at,
+            digest: told.digest,
+            id: told.id,
+            intent: None,
+            monotonic_us: told.monotonic_us,
+            previous: told.previous,
+            sequence: told.sequence,
+            trusted: told.trusted,
+            ..standing
+        })
     }
 
     fn outcome(&mut self, told: Record) -> Result<(), LedgerError> {
@@ -290,6 +338,10 @@ impl Folding<'_, '_> {
             self.transaction.open(kept.sequence)?;
             self.tables.keep_journal_intent(&self.row.name, *number, kept)?;
         }
+        if let Some(full) = self.full.filter(|_| self.has_new_full) {
+            let line = full.line().map_err(LedgerError::Damaged)?;
+            self.tables.keep_full_intent(&self.row.name, &KeptIntent { sequence: full.sequence, line })?;
+        }
         self.tables.set_journal(&self.row)?;
         Ok(self.row)
     }
@@ -319,6 +371,9 @@ fn without_counts(record: &Record) -> Record {
         ..Record::new(record.kind, record.at)
     };
     match record.kind {
+        Kind::Intent if record.id.is_some() && record.intent.is_some() => {
+            Record { digest: record.digest, id: record.id, intent: record.intent, ..common }
+        }
         Kind::Intent if record.id.is_some() => Record {
             application: record.application,
             application_sha256: record.application_sha256,

@@ -1,6 +1,6 @@
 //! The journal of one process: records of signatures that nothing counts, where the configuration does not want them to
 //! wait for the disk. One `write` for each record, before the HSM is asked; no lock, no sync, no transaction. Each line
-//! names the hash of the line before it. `fold.rs` brings the lines into the chain, exactly once.
+//! names the hash of the line before it, and says only what the last full intent does not. `fold.rs` brings the lines into the chain, exactly once.
 //! A journal has one writer for its whole life, which holds a lock on it; a forked child is another process.
 //! Read next: `encode.rs` (a line), `fold.rs` (what becomes of it).
 
@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use std::{
     fmt, fs, io,
     io::Write,
+    mem,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process,
@@ -45,6 +46,10 @@ pub(crate) struct Journal {
 
 struct Writing {
     line: Vec<u8>,
+    /// The last intent that said everything, what it said that stands, and the room for comparing with it.
+    full: u64,
+    standing: Vec<u8>,
+    asked: Vec<u8>,
     lines: u64,
     bytes: u64,
     last: RecordHash,
@@ -87,6 +92,9 @@ impl Journal {
         let file = lock.map_err(|(_, error)| LedgerError::Disk(format!("`{}`: {error}", path.display())))?;
         let writing = Writing {
             line: Vec::with_capacity(2048),
+            full: 0,
+            standing: Vec::new(),
+            asked: Vec::new(),
             lines: 0,
             bytes: 0,
             last: first_previous(&name),
@@ -118,9 +126,23 @@ impl Journal {
             return Err(JournalError::Refused(LedgerError::ClockTurnedBack { now, trusted }));
         }
         self.look(&mut writing, monotonic_us)?;
+        let mut asked = mem::take(&mut writing.asked);
+        asked.clear();
+        encode::standing(&mut asked, facts);
+        let like = (writing.full > 0 && asked == writing.standing).then_some(writing.full);
+        writing.asked = asked;
         let number = self.write(&mut writing, |line, position| {
-            encode::intent(line, facts, Position { monotonic_us, ..position });
+            let position = Position { monotonic_us, ..position };
+            match like {
+                Some(like) => encode::intent_like(line, facts, like, position),
+                None => encode::intent(line, facts, position),
+            }
         })?;
+        if like.is_none() {
+            writing.full = number;
+            let Writing { standing, asked, .. } = &mut *writing;
+            mem::swap(standing, asked);
+        }
         writing.trusted = trusted.max(now);
         drop(writing);
         Ok(Noted { journal: Arc::clone(self), number, at: facts.at, monotonic_us })
@@ -211,7 +233,7 @@ impl Drop for Journal {
     /// The lock belongs to the open file, which a forked child shares: only the owner may let go of it.
     fn drop(&mut self) {
         if self.owner != process::id() {
-            std::mem::forget(self.file.take());
+            mem::forget(self.file.take());
         }
     }
 }

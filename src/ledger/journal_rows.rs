@@ -9,6 +9,9 @@ use super::{
 };
 use rusqlite::{Row, params};
 
+/// Lines are numbered from 1: under 0 stands the intent that the others are like.
+const FULL: u64 = 0;
+
 /// How far a journal was folded.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct JournalRow {
@@ -70,11 +73,27 @@ impl SqliteRows<'_> {
     }
 
     pub(crate) fn take_journal_intent(&self, name: &str, number: u64) -> Result<Option<KeptIntent>, LedgerError> {
-        let number = signed(number)?;
+        let kept = self.journal_intent(name, number)?;
+        if kept.is_some() {
+            let sql = "DELETE FROM journal_intent WHERE name = $1 AND number = $2";
+            self.execute(sql, params![name, signed(number)?])?;
+        }
+        Ok(kept)
+    }
+
+    /// The last intent that said everything, as the journal has it: its number there, and its line.
+    pub(crate) fn full_intent(&self, name: &str) -> Result<Option<KeptIntent>, LedgerError> {
+        self.journal_intent(name, FULL)
+    }
+
+    pub(crate) fn keep_full_intent(&self, name: &str, full: &KeptIntent) -> Result<(), LedgerError> {
+        self.keep_journal_intent(name, FULL, full)
+    }
+
+    fn journal_intent(&self, name: &str, number: u64) -> Result<Option<KeptIntent>, LedgerError> {
         let sql = "SELECT sequence, line FROM journal_intent WHERE name = $1 AND number = $2";
         let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?));
-        let Some((sequence, line)) = self.find(sql, params![name, number], read)? else { return Ok(None) };
-        self.execute("DELETE FROM journal_intent WHERE name = $1 AND number = $2", params![name, number])?;
+        let Some((sequence, line)) = self.find(sql, params![name, signed(number)?], read)? else { return Ok(None) };
         Ok(Some(KeptIntent { sequence: unsigned(sequence)?, line }))
     }
 }

@@ -158,6 +158,15 @@ pub fn of_config(config: &Config) -> Box<dyn Ledger> {
     }
 }
 
+/// The same for a process that knows, without asking the kernel, whether it is still the one that began.
+#[must_use]
+pub fn owned(config: &Config, is_owner: impl Fn() -> bool + Send + Sync + 'static) -> Box<dyn Ledger> {
+    match Settings::from_config(config) {
+        Some(settings) => Box::new(SqliteLedger::new(settings).owned(is_owner)),
+        None => Box::new(NoLedger),
+    }
+}
+
 /// One signature's place in the records. Can be settled once; dropping it leaves it spent. Small, because every signature
 /// carries one through the whole call.
 #[must_use = "a reservation that is not settled stays spent and reads as a lost outcome"]

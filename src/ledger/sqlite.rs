@@ -31,7 +31,7 @@ const MOST_JOURNALS: usize = 64;
 /// Counts and records of this host.
 pub struct SqliteLedger {
     settings: Settings,
-    owner: u32,
+    is_owner: Box<dyn Fn() -> bool + Send + Sync>,
     group: Group,
     writer: Mutex<Writer>,
     reader: Mutex<Option<(Connection, PathBuf)>>,
@@ -57,13 +57,19 @@ impl Writer {
     }
 }
 
+/// Whether this is still the process that asked for this function: a forked child is another one.
+fn same_process() -> impl Fn() -> bool {
+    let owner = process::id();
+    move || owner == process::id()
+}
+
 impl SqliteLedger {
     /// The ledger of these settings. Touches nothing yet.
     #[must_use]
     pub fn new(settings: Settings) -> SqliteLedger {
         SqliteLedger {
             settings,
-            owner: process::id(),
+            is_owner: Box::new(same_process()),
             group: Group::default(),
             writer: Mutex::default(),
             reader: Mutex::default(),
@@ -71,6 +77,13 @@ impl SqliteLedger {
             longest_journal: LONGEST_JOURNAL,
             failpoint: None,
         }
+    }
+
+    /// One that learns from `is_owner`, which is asked at each signature, whether its process is still the one that began.
+    #[must_use]
+    pub fn owned(mut self, is_owner: impl Fn() -> bool + Send + Sync + 'static) -> SqliteLedger {
+        self.is_owner = Box::new(is_owner);
+        self
     }
 
     /// For tests: one that calls `failpoint` at each step of each transaction.
@@ -233,14 +246,14 @@ impl SqliteLedger {
     }
 
     fn check_owner(&self) -> Result<(), LedgerError> {
-        if self.owner == process::id() { Ok(()) } else { Err(LedgerError::Forked) }
+        if (self.is_owner)() { Ok(()) } else { Err(LedgerError::Forked) }
     }
 }
 
 impl Drop for SqliteLedger {
     /// Outcomes may still be in the queue. In a forked child the connections are the parent's: closing them there would break its locks, so they stay.
     fn drop(&mut self) {
-        if self.owner == process::id() {
+        if (self.is_owner)() {
             // Where this fails, the outcomes that are lost read as spent.
             let _ = self.group.flush(|deadline| self.lead(deadline));
         } else {
@@ -368,7 +381,7 @@ mod tests {
         let mut ledger = SqliteLedger::new(settings.clone());
         let reservation = ledger.reserve(&sample::intent(sample::noon(), 1, 5, "here")).unwrap();
         // As a forked child sees it.
-        ledger.owner = ledger.owner.wrapping_add(1);
+        ledger.is_owner = Box::new(|| false);
         let intent = sample::intent(sample::noon(), 1, 5, "here");
         assert_eq!(ledger.reserve(&intent).unwrap_err(), LedgerError::Forked);
         assert_eq!(ledger.used(&GrantId::from_bytes([1; 32])).unwrap_err(), LedgerError::Forked);

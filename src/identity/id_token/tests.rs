@@ -14,6 +14,7 @@ use aws_lc_rs::{
 use once_cell::sync::Lazy;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use x509_cert::der::{Decode, asn1::Uint};
 
 const ISSUER: &str = "https://ci.example";
 const OTHER: &str = "https://other.example";
@@ -48,9 +49,9 @@ static KEYS: Lazy<Keys> = Lazy::new(|| {
 static POLICY: Lazy<Policy> = Lazy::new(|| Policy::parse(document().to_string().as_bytes()).unwrap());
 
 fn rsa_jwk(kid: &str, alg: &str) -> Value {
-    let public = KEYS.rsa.public_key();
-    let n = public.modulus().big_endian_without_leading_zero().to_vec();
-    let e = public.exponent().big_endian_without_leading_zero().to_vec();
+    // RFC 8017, appendix A.1.1: modulus and exponent.
+    let numbers = Vec::<Uint>::from_der(KEYS.rsa.public_key().as_ref()).unwrap();
+    let [n, e] = [0, 1].map(|index| numbers[index].as_bytes());
     json!({ "kty": "RSA", "kid": kid, "alg": alg, "use": "sig", "n": encoded(n), "e": encoded(e), "x5t": "ignored" })
 }
 

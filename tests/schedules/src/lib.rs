@@ -89,7 +89,7 @@ pub mod backend {
 }
 
 pub mod ledger {
-    pub fn of_config(_: &crate::config::Config) {}
+    pub fn owned(_: &crate::config::Config, _: impl Fn() -> bool) {}
 }
 
 pub mod abi {

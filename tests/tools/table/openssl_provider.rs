@@ -1,6 +1,6 @@
 //! openssl with pkcs11-provider, the successor of the engine. Its configuration serves `sign_file.rs` too.
 
-use super::{Cannot, Key, PLAIN, Row, Tool, ec, rsa};
+use super::{ALWAYS, Cannot, Key, PLAIN, Row, Tool, ec, rsa};
 
 /// Writes openssl's configuration of the provider, with a line about the PIN where the tool gives none itself. Without
 /// `no-deinit`, version 1.0 ends with a segmentation fault after a good signature, with any module.
@@ -34,13 +34,7 @@ const PROVIDER: Tool = Tool {
     version: "dpkg-query -W -f '${Version}' pkcs11-provider | sed 's/-.*//'",
     prepare: configuration!("pkcs11-module-token-pin = $PIN"),
     says: "provider signature failure",
-    cannot: &[Cannot {
-        distribution: Some("bookworm"),
-        holds: "true",
-        key: None,
-        why: "Debian 12 has no pkcs11-provider",
-        error: None,
-    }],
+    cannot: &[Cannot { distribution: Some("bookworm"), why: "Debian 12 has no pkcs11-provider", ..ALWAYS }],
     ..PLAIN
 };
 

@@ -1,6 +1,6 @@
 //! The kernel's sign-file, for modules.
 
-use super::{Cannot, PLAIN, Tool, ec, openssl_provider, rsa};
+use super::{ALWAYS, Cannot, PLAIN, Tool, ec, openssl_provider, rsa};
 
 pub const SIGN_FILE: Tool = Tool {
     name: "sign-file",
@@ -22,10 +22,9 @@ openssl cms -verify -binary -inform DER -in signed.p7 -content signed.ko -certfi
     says: "At main.c",
     cannot: &[Cannot {
         distribution: Some("bookworm"),
-        holds: "true",
-        key: None,
         why: "Debian 12's build takes keys of tokens through OpenSSL's provider only, which Debian 12 does not package",
         error: Some("OSSL_PROVIDER_try_load(pkcs11)"),
+        ..ALWAYS
     }],
     ..PLAIN
 };

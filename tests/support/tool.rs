@@ -1,6 +1,12 @@
 //! Whether what a test needs is here, and what a run of a program came to.
 //! Must never let something missing pass unseen: `skipped:` on stdout, or a failure where it is required.
 
+#[path = "required.rs"]
+mod required;
+#[path = "usual_place.rs"]
+mod usual_place;
+
+pub use required::required;
 use std::{
     env,
     fs::{self, File},
@@ -9,6 +15,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+use usual_place::usual_place;
 
 /// What a test needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,11 +56,6 @@ const NEEDS: [(Need, &str, fn() -> bool); 15] = [
     (Need::CargoDeb, "package", || package().is_some()),
 ];
 
-/// Whether SIGNGATE_REQUIRE has this word.
-pub fn required(name: &str) -> bool {
-    env::var("SIGNGATE_REQUIRE").unwrap_or_default().split(',').any(|one| one.trim() == name)
-}
-
 /// Whether all is there. If not, the test is skipped, says so, and must return at once.
 pub fn installed(test: &str, needs: &[Need]) -> bool {
     for (_, name, is_here) in NEEDS.iter().filter(|(need, ..)| needs.contains(need)) {
@@ -78,19 +80,12 @@ fn engine() -> bool {
 
 /// SoftHSM's module.
 pub fn softhsm() -> Option<PathBuf> {
-    let places = [PathBuf::from("/usr/lib"), PathBuf::from("/usr/local/lib")];
-    beside_multiarch(&places, "softhsm/libsofthsm2.so")
+    usual_place("libsofthsm2.so")
 }
 
 /// The module that leads to p11-kit's server.
 pub fn p11_kit_client() -> Option<PathBuf> {
-    let places = [PathBuf::from("/usr/lib"), PathBuf::from("/usr/lib64")];
-    beside_multiarch(&places, "pkcs11/p11-kit-client.so")
-}
-
-fn beside_multiarch(places: &[PathBuf], file: &str) -> Option<PathBuf> {
-    let multiarch = fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
-    places.iter().cloned().chain(multiarch).map(|folder| folder.join(file)).find(|path| path.exists())
+    usual_place("p11-kit-client.so")
 }
 
 /// A Debian with OpenSC to run in: what `ci/e2e-image` makes.

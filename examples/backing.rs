@@ -27,6 +27,8 @@
 mod faults;
 #[path = "backing/forward.rs"]
 mod forward;
+#[path = "backing/functions.rs"]
+mod functions;
 #[path = "backing/key.rs"]
 mod key;
 #[path = "backing/lavish.rs"]

@@ -2,10 +2,14 @@
 //! `Reason::ALL`, and a C program that uses the header agrees with Rust.
 //! Never edit the generated parts by hand: `UPDATE=1 cargo test --test header` writes them.
 
+#[path = "support/required.rs"]
+mod required;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cryptoki_sys as ck;
+use required::required;
 use signgate_pkcs11::gate::{self, rv};
 use signgate_pkcs11::policy::{Reason, ReasonClass};
 
@@ -89,8 +93,7 @@ impl Program {
     /// `None` where there is no C compiler: skipped, or failed where one is required.
     fn compile(test: &str) -> Option<Program> {
         if Command::new("cc").arg("--version").output().is_err() {
-            let required = std::env::var("SIGNGATE_REQUIRE").unwrap_or_default();
-            assert!(!required.split(',').any(|name| name == "cc"), "no `cc`, and SIGNGATE_REQUIRE names it");
+            assert!(!required("cc"), "no `cc`, and SIGNGATE_REQUIRE names it");
             println!("skipped: {test} (no C compiler `cc`)");
             return None;
         }

@@ -15,6 +15,7 @@ use std::{
 use support::{
     folder::{Folder, recorded},
     module::built_module,
+    required::required,
 };
 
 /// The program, compiled once; none without a C compiler, which is said.
@@ -31,8 +32,7 @@ fn program(test: &str) -> Option<&'static Path> {
     };
     let program = PROGRAM.get_or_init(compile).as_deref();
     if program.is_none() {
-        let required = std::env::var("SIGNGATE_REQUIRE").unwrap_or_default();
-        assert!(!required.split(',').any(|name| name == "cc"), "no C compiler, and SIGNGATE_REQUIRE names it");
+        assert!(!required("cc"), "no C compiler, and SIGNGATE_REQUIRE names it");
         println!("skipped: {test} (cc: no C compiler)");
     }
     program

@@ -1,6 +1,9 @@
 //! What a measurement needs in its folder: an HSM token with a key, the gate's configuration and policy.
 //! The facts that a child needs are in `scene.json` there. Read next: `client.rs`.
 
+#[path = "../../tests/support/usual_place.rs"]
+mod usual_place;
+
 use super::{measure::Durability, publish};
 use aws_lc_rs::{
     encoding::{AsDer, Pkcs8V1Der},
@@ -21,6 +24,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
+use usual_place::usual_place;
 use x509_cert::der::pem::{self, LineEnding};
 
 /// The gate's slot, and the key pair in the policy.
@@ -28,7 +32,6 @@ pub const SIGNER: &str = "bench";
 /// CKA_ID of the key, among however many others.
 pub const ID: [u8; 2] = [0xbe, 0x4c];
 const P256: &[u8] = &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
-const SOFTHSM: [&str; 2] = ["/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so"];
 
 /// Where the key is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,7 +57,7 @@ impl Scene {
     pub fn begin(&self) -> Result<(), String> {
         let (module, label, pin, rsa) = match self.key {
             Key::SoftHsm { rsa } => {
-                let module = SOFTHSM.into_iter().map(PathBuf::from).find(|path| path.exists());
+                let module = usual_place("libsofthsm2.so");
                 (module.ok_or("SoftHSM is not installed")?, "bench-token", "1234", rsa)
             }
             Key::Backing => (beside("examples", "backing")?, "backing", "1234", true),

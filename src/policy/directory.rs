@@ -1,19 +1,20 @@
 //! Things with names: found by name in constant time, by number afterwards; a name never stands twice.
 //! Numbers are positions in the document, and mean nothing outside one loaded policy.
 
-use super::value::{Name, Object};
-use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
+use super::{
+    numbers::Numbers,
+    value::{Name, Object},
+};
 use serde::{
     Deserialize, Deserializer,
     de::{Error, MapAccess, Visitor},
 };
-use std::{fmt, hash::BuildHasher, marker::PhantomData};
+use std::{fmt, marker::PhantomData};
 
 /// A JSON object whose member names are chosen by the author.
 pub(super) struct Directory<T> {
-    hasher: DefaultHashBuilder,
-    /// Positions in `entries`, each after the hash of the name there, so that growing looks at no name again.
-    numbers: HashTable<(u64, u32)>,
+    /// Positions in `entries`.
+    numbers: Numbers,
     entries: Vec<(Name, T)>,
 }
 
@@ -30,8 +31,7 @@ impl<T> Directory<T> {
     }
 
     fn number_of(&self, name: &[u8]) -> Option<u32> {
-        let found = self.numbers.find(self.hasher.hash_one(name), |(_, number)| is_named(&self.entries, *number, name));
-        found.map(|(_, number)| *number)
+        self.numbers.find(name, |number| is_named(&self.entries, number, name))
     }
 
     pub fn get(&self, number: u32) -> Option<&(Name, T)> {
@@ -61,22 +61,14 @@ impl<T> Directory<T> {
             let entry = change(number, &name, entry);
             (name, entry)
         });
-        Directory { entries: entries.collect(), numbers: self.numbers, hasher: self.hasher }
+        Directory { entries: entries.collect(), numbers: self.numbers }
     }
 
     /// Gives a name the next number; false if it has one already.
     fn enter(&mut self, name: &Name) -> bool {
         let name = name.as_bytes();
-        let Directory { hasher, numbers, entries } = self;
-        let Ok(next) = u32::try_from(entries.len()) else { return false };
-        let hash = hasher.hash_one(name);
-        match numbers.entry(hash, |(_, number)| is_named(entries, *number, name), |(hash, _)| *hash) {
-            Entry::Occupied(_) => false,
-            Entry::Vacant(place) => {
-                place.insert((hash, next));
-                true
-            }
-        }
+        let Ok(next) = u32::try_from(self.entries.len()) else { return false };
+        self.numbers.find_or_give(name, next, |number| is_named(&self.entries, number, name)) == next
     }
 }
 
@@ -90,7 +82,7 @@ fn is_named<T>(entries: &[(Name, T)], number: u32, name: &[u8]) -> bool {
 
 impl<T> Default for Directory<T> {
     fn default() -> Self {
-        Directory { hasher: DefaultHashBuilder::default(), numbers: HashTable::new(), entries: Vec::new() }
+        Directory { numbers: Numbers::default(), entries: Vec::new() }
     }
 }
 

@@ -31,6 +31,7 @@ mod known_by;
 mod lint;
 mod locate;
 mod model;
+mod numbers;
 mod parse;
 mod permission;
 #[cfg(test)]

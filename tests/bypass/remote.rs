@@ -2,7 +2,7 @@
 //! for each connection as a socket unit does, and the attacker loads p11-kit's client. What he had by being in the
 //! gate's process he has no longer; what he can do by calls must come to the same. Read next: `run.rs`.
 
-use crate::support::{folder::Folder, module::built_module};
+use crate::support::{folder::Folder, module::built_module, required::required, usual_place::usual_place};
 use std::{
     fs::File,
     os::{fd::OwnedFd, unix::net::UnixListener},
@@ -16,17 +16,11 @@ use std::{
     time::Duration,
 };
 
-const USUAL_PLACES: [&str; 4] =
-    ["/usr/lib/x86_64-linux-gnu/pkcs11", "/usr/lib/aarch64-linux-gnu/pkcs11", "/usr/lib64/pkcs11", "/usr/lib/pkcs11"];
-
 /// p11-kit's client module; none where it is not installed, which is said, or an error where it is required.
 pub fn client(test: &str) -> Option<PathBuf> {
-    let found =
-        USUAL_PLACES.iter().map(|place| PathBuf::from(place).join("p11-kit-client.so")).find(|path| path.is_file());
-    let works = found.filter(|_| Command::new("p11-kit").arg("--help").output().is_ok());
+    let works = usual_place("p11-kit-client.so").filter(|_| Command::new("p11-kit").arg("--help").output().is_ok());
     if works.is_none() {
-        let required = std::env::var("SIGNGATE_REQUIRE").unwrap_or_default();
-        assert!(!required.split(',').any(|name| name == "p11-kit"), "no p11-kit, and SIGNGATE_REQUIRE names it");
+        assert!(!required("p11-kit"), "no p11-kit, and SIGNGATE_REQUIRE names it");
         println!("skipped: {test}, behind a socket (p11-kit: no p11-kit-client.so)");
     }
     works

@@ -23,6 +23,13 @@ fn copy(module: &Module, session: CK_SESSION_HANDLE, key: CK_OBJECT_HANDLE) -> A
     call!(module, C_CopyObject(session, key, attributes.as_mut_ptr(), 2, &mut fresh)).map(|()| fresh)
 }
 
+/// The token copies a key, and the copy signs.
+const A_COPY_SIGNS: Control = token(&["C_CopyObject", "C_Sign"], |child| {
+    let (module, session, key) = on_the_token(child, "p256");
+    let mine = succeeds(copy(module, session, key), "C_CopyObject");
+    succeeds(module.sign_once(session, &ecdsa(), mine, &VALUE), "signing with the copy");
+});
+
 /// A P-256 key pair of the attacker's, with this label and ID.
 pub fn generate(
     module: &Module,
@@ -117,12 +124,7 @@ macro_rules! attribute_stays {
 
 cases! {
     a_copy_of_a_key_is_not_made_and_signs_nothing: Case {
-        row: 2, modes: Modes::Both, scene: three, change: Change::None,
-        control: token(&["C_CopyObject", "C_Sign"], |child| {
-            let (module, session, key) = on_the_token(child, "p256");
-            let mine = succeeds(copy(module, session, key), "C_CopyObject");
-            succeeds(module.sign_once(session, &ecdsa(), mine, &VALUE), "signing with the copy");
-        }),
+        row: 2, modes: Modes::Both, scene: three, change: Change::None, control: A_COPY_SIGNS,
         attack: |attack| {
             let (session, key) = attack.key("p256");
             attack.call("C_CopyObject", copy(attack.module, session, key));
@@ -132,12 +134,7 @@ cases! {
     };
     /// pkcs11-provider copies before it signs, and goes on with the original: that is decided as ever.
     after_a_refused_copy_the_original_signs_as_decided: Case {
-        row: 2, modes: Modes::Both, scene: three, change: Change::None,
-        control: token(&["C_CopyObject", "C_Sign"], |child| {
-            let (module, session, key) = on_the_token(child, "p256");
-            let mine = succeeds(copy(module, session, key), "C_CopyObject");
-            succeeds(module.sign_once(session, &ecdsa(), mine, &VALUE), "signing with the copy");
-        }),
+        row: 2, modes: Modes::Both, scene: three, change: Change::None, control: A_COPY_SIGNS,
         attack: |attack| {
             let (session, key) = attack.key("p256");
             attack.call("C_CopyObject", copy(attack.module, session, key));

@@ -23,18 +23,14 @@ fn all_that_is_left(attack: &mut Attack<'_>, tries: usize) {
     }
 }
 
-/// What must come of an approval for two, when something else was spent before.
-const fn two_left(given_back: usize, spent: usize, reasons: &'static [&'static str]) -> Records {
-    Records::Are(Written { released: Count::Exactly(2), given_back, spent: Count::Exactly(spent), refused: reasons })
-}
-
-/// An HSM that fails once at this call, before it is asked for a signature: nothing is spent.
-macro_rules! gives_back {
-    ($faults:literal, $code:ident) => {
+/// An HSM that fails once at this call. Before it is asked for a signature that spends nothing; when it was asked, a
+/// signature may exist, so one stays spent. Two are left, and no more.
+macro_rules! fails_once {
+    ($faults:literal, $code:ident, spends $spent:literal) => {
         Case {
             row: 7,
             modes: Modes::Advisory,
-            scene: counted::<2>,
+            scene: counted::<{ 2 + $spent }>,
             change: Change::None,
             control: NOBODY_COUNTS,
             attack: |attack| {
@@ -43,31 +39,14 @@ macro_rules! gives_back {
                 all_that_is_left(attack, 4);
             },
             answers: Answers::Are(&[$code, CKR_OK, CKR_OK, DENIED]),
-            hsm: Hsm::Signs(Count::Exactly(2)),
+            hsm: Hsm::Signs(Count::Exactly(2 + $spent)),
             out: Out::Signatures(Count::Exactly(2)),
-            records: two_left(1, 0, USED_UP),
-        }
-    };
-}
-
-/// An HSM that fails when it was asked: a signature may exist, so it stays spent.
-macro_rules! stays_spent {
-    ($faults:literal, $code:ident) => {
-        Case {
-            row: 7,
-            modes: Modes::Advisory,
-            scene: counted::<3>,
-            change: Change::None,
-            control: NOBODY_COUNTS,
-            attack: |attack| {
-                attack.module.initialize().expect("a beginning");
-                tell_the_hsm($faults);
-                all_that_is_left(attack, 4);
-            },
-            answers: Answers::Are(&[$code, CKR_OK, CKR_OK, DENIED]),
-            hsm: Hsm::Signs(Count::Exactly(3)),
-            out: Out::Signatures(Count::Exactly(2)),
-            records: two_left(0, 1, USED_UP),
+            records: Records::Are(Written {
+                released: Count::Exactly(2),
+                given_back: 1 - $spent,
+                spent: Count::Exactly($spent),
+                refused: USED_UP,
+            }),
         }
     };
 }
@@ -138,15 +117,15 @@ cases! {
         answers: Answers::Among(&[CKR_DATA_LEN_RANGE, CKR_DATA_INVALID]), hsm: Hsm::Nothing, out: Out::Nothing,
         records: refused(&["SG-DATA-LENGTH", "SG-DIGEST-WEAK"]),
     };
-    an_hsm_that_can_not_be_opened_gives_back: gives_back!("C_OpenSession=0x54@1", CKR_FUNCTION_NOT_SUPPORTED);
-    an_hsm_that_refuses_its_own_login_gives_back: gives_back!("C_Login=0x5@1", CKR_GENERAL_ERROR);
-    an_hsm_whose_search_fails_gives_back: gives_back!("C_FindObjects=0x6@1", CKR_FUNCTION_FAILED);
-    an_hsm_that_does_not_begin_gives_back: gives_back!("C_SignInit=0x70@1", CKR_MECHANISM_INVALID);
+    an_hsm_that_can_not_be_opened_gives_back: fails_once!("C_OpenSession=0x54@1", CKR_FUNCTION_NOT_SUPPORTED, spends 0);
+    an_hsm_that_refuses_its_own_login_gives_back: fails_once!("C_Login=0x5@1", CKR_GENERAL_ERROR, spends 0);
+    an_hsm_whose_search_fails_gives_back: fails_once!("C_FindObjects=0x6@1", CKR_FUNCTION_FAILED, spends 0);
+    an_hsm_that_does_not_begin_gives_back: fails_once!("C_SignInit=0x70@1", CKR_MECHANISM_INVALID, spends 0);
     an_hsm_that_says_buffer_too_small_at_its_beginning_gives_back:
-        gives_back!("C_SignInit=0x150@1", CKR_DEVICE_ERROR);
-    an_hsm_that_fails_while_signing_has_spent_one: stays_spent!("C_Sign=0x30@1", CKR_DEVICE_ERROR);
-    an_hsm_that_says_cancelled_has_spent_one: stays_spent!("C_Sign=0x1@1", CKR_CANCEL);
-    an_hsm_that_says_buffer_too_small_has_spent_one: stays_spent!("C_Sign=0x150@1", CKR_DEVICE_ERROR);
-    an_hsm_that_says_not_logged_in_when_asked_has_spent_one: stays_spent!("C_Sign=0x101@1", CKR_DEVICE_ERROR);
-    an_hsm_with_a_code_of_its_own_has_spent_one: stays_spent!("C_Sign=0x80001234@1", CKR_DEVICE_ERROR);
+        fails_once!("C_SignInit=0x150@1", CKR_DEVICE_ERROR, spends 0);
+    an_hsm_that_fails_while_signing_has_spent_one: fails_once!("C_Sign=0x30@1", CKR_DEVICE_ERROR, spends 1);
+    an_hsm_that_says_cancelled_has_spent_one: fails_once!("C_Sign=0x1@1", CKR_CANCEL, spends 1);
+    an_hsm_that_says_buffer_too_small_has_spent_one: fails_once!("C_Sign=0x150@1", CKR_DEVICE_ERROR, spends 1);
+    an_hsm_that_says_not_logged_in_when_asked_has_spent_one: fails_once!("C_Sign=0x101@1", CKR_DEVICE_ERROR, spends 1);
+    an_hsm_with_a_code_of_its_own_has_spent_one: fails_once!("C_Sign=0x80001234@1", CKR_DEVICE_ERROR, spends 1);
 }

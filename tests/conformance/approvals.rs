@@ -2,11 +2,13 @@
 //! counts at the next try, a count that ends, and one record per signature and refusal.
 
 use crate::{
-    answers, here,
+    answers,
+    begun::opened,
+    here,
     support::{
-        child::{Child, Stage, gate, stage},
+        child::{Stage, gate, stage},
         folder::{Folder, bench, demo, policy_for},
-        module::{Mechanism, Module},
+        module::Mechanism,
         sign::{rsa_pkcs, sha256_rsa},
         tokens,
     },
@@ -14,13 +16,6 @@ use crate::{
 use cryptoki_sys::*;
 use serde_json::{Value, json};
 use std::{fs, process::Command};
-
-fn opened<'c>(child: &'c Child, label: &str) -> (&'c Module, CK_SESSION_HANDLE, CK_OBJECT_HANDLE) {
-    let module = &child.module;
-    let _ = module.initialize();
-    let session = module.open(module.slot(label)).expect("a session");
-    (module, session, module.private_key(session))
-}
 
 fn requests(folder: &Folder) -> Vec<String> {
     let entries = fs::read_dir(folder.path("requests")).expect("a folder");

@@ -2,11 +2,13 @@
 //! a message, and what it gives back is there again. Nothing is signed without a usable policy.
 
 use crate::{
-    answers, here,
+    answers,
+    begun::opened,
+    here,
     support::{
-        child::{Child, gate},
+        child::gate,
         folder::{CI_TOKEN, Folder, bench, policy_for, without_ambient},
-        module::{Mechanism, Module},
+        module::Mechanism,
         publish::next_bundle,
         sign::ecdsa,
     },
@@ -17,13 +19,6 @@ use std::{fs, os::unix::fs::PermissionsExt};
 
 fn folder(test: &'static str) -> Folder {
     bench(test, |bench| policy_for(bench, &["p256", "p384"]))
-}
-
-fn opened<'c>(child: &'c Child, label: &str) -> (&'c Module, CK_SESSION_HANDLE, CK_OBJECT_HANDLE) {
-    let module = &child.module;
-    let _ = module.initialize();
-    let session = module.open(module.slot(label)).expect("a session");
-    (module, session, module.private_key(session))
 }
 
 fn sha256_ecdsa() -> Mechanism {

@@ -2,11 +2,12 @@
 //! says, and over no other; and where the policy asks for it, only over what enough builds gave.
 
 use crate::{
-    answers, here,
+    answers,
+    begun::opened,
+    here,
     support::{
-        child::{Child, gate, stage},
+        child::{gate, stage},
         folder::{Folder, demo},
-        module::Module,
         openssl,
         sign::{Hash, sha256_rsa},
         tokens,
@@ -24,13 +25,6 @@ fn sha256(data: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(&openssl::hash(Hash::Sha256, data))
 }
 
-fn opened(child: &Child) -> (&Module, CK_SESSION_HANDLE, CK_OBJECT_HANDLE) {
-    let module = &child.module;
-    let _ = module.initialize();
-    let session = module.open(module.slot("demo-approval")).expect("a session");
-    (module, session, module.private_key(session))
-}
-
 /// Asks for these digests, with a list as `sha256sum` writes it.
 fn request(folder: &Folder, data: &[&[u8]]) -> String {
     let lines: String = data.iter().map(|data| format!("{}  a file\n", sha256(data))).collect();
@@ -45,7 +39,7 @@ fn a_listed_digest_is_signed_as_often_as_listed_and_no_other_is() {
     gate(here!(), demo, |child| {
         let id = request(&child.folder, &[FIRST, SECOND]);
         child.folder.approve_request(&id);
-        let (module, session, key) = opened(child);
+        let (module, session, key) = opened(child, "demo-approval");
         let sign = |data: &[u8]| module.sign_once(session, &sha256_rsa(), key, data);
         answers!(sign(OTHER), CKR_FUNCTION_REJECTED, "not listed");
         answers!(sign(FIRST), CKR_OK);
@@ -67,7 +61,7 @@ fn a_digest_may_be_listed_for_several_signatures() {
         let count = ["--signings", "5", "--window", "1h", "--justification", "release 7"];
         let id = child.folder.signgate(&[&["request", "demo-approval", "--digest", &digest], &count[..]].concat());
         child.folder.approve_request(&id);
-        let (module, session, key) = opened(child);
+        let (module, session, key) = opened(child, "demo-approval");
         for expected in [CKR_OK, CKR_OK, CKR_FUNCTION_REJECTED] {
             answers!(module.sign_once(session, &sha256_rsa(), key, FIRST), expected);
         }
@@ -107,12 +101,12 @@ fn report(folder: &Folder, id: &str, builder: &str, data: &[&[u8]]) -> bool {
 #[test]
 fn fewer_builds_than_the_policy_asks_for_give_no_signature_and_enough_do() {
     let signs = stage(here!(), "signs", |child| {
-        let (module, session, key) = opened(child);
+        let (module, session, key) = opened(child, "demo-approval");
         answers!(module.sign_once(session, &sha256_rsa(), key, FIRST), CKR_OK);
         answers!(module.sign_once(session, &sha256_rsa(), key, SECOND), CKR_FUNCTION_REJECTED);
     });
     let refused = stage(here!(), "refused", |child| {
-        let (module, session, key) = opened(child);
+        let (module, session, key) = opened(child, "demo-approval");
         assert!(module.sign_once(session, &sha256_rsa(), key, FIRST).is_err());
     });
     if tokens::is_missing(here!()) {
@@ -158,7 +152,7 @@ fn without_digests_nothing_can_be_asked_of_a_signer_that_compares_builds() {
         let said = String::from_utf8(output.stderr).expect("text");
         assert!(!output.status.success() && said.contains("signs only what 2 builds gave"), "{said}");
         // The gate's own request at a refusal names the digest, and so waits for the data.
-        let (module, session, key) = opened(child);
+        let (module, session, key) = opened(child, "demo-approval");
         answers!(module.sign_once(session, &sha256_rsa(), key, FIRST), CKR_FUNCTION_REJECTED);
         let waits = child.folder.signgate(&["requests"]);
         let id = waits.split_whitespace().next().expect("a request");

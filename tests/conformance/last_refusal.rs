@@ -4,7 +4,7 @@
 use crate::{
     answers, here,
     support::{
-        child::{gate, stage},
+        child::{Child, gate, stage},
         folder::{CI_TOKEN, OTHER_TOKEN, bench, policy_for, recorded, without_ambient},
         module::{Mechanism, Module},
     },
@@ -67,16 +67,18 @@ fn it_is_a_private_data_object_that_nobody_changes() {
     );
 }
 
+fn is_refused(child: &Child) {
+    let module = &child.module;
+    answers!(module.initialize(), CKR_OK);
+    let session = module.open(module.slot("key")).expect("a session");
+    let key = module.private_key(session);
+    answers!(module.sign_init(session, &Mechanism::plain(CKM_ECDSA_SHA1), key), CKR_MECHANISM_INVALID);
+    assert_eq!(value(module, session)["reason"], "SG-DIGEST-WEAK");
+}
+
 #[test]
 fn it_tells_the_callers_own_last_refusal_in_any_process() {
-    let refused = stage(here!(), "refused", |child| {
-        let module = &child.module;
-        answers!(module.initialize(), CKR_OK);
-        let session = module.open(module.slot("key")).expect("a session");
-        let key = module.private_key(session);
-        answers!(module.sign_init(session, &Mechanism::plain(CKM_ECDSA_SHA1), key), CKR_MECHANISM_INVALID);
-        assert_eq!(value(module, session)["reason"], "SG-DIGEST-WEAK");
-    });
+    let refused = stage(here!(), "refused", is_refused);
     let later = stage(here!(), "later", |child| {
         let module = &child.module;
         answers!(module.initialize(), CKR_OK);
@@ -124,13 +126,7 @@ fn a_ledger_that_can_not_be_read_is_what_it_tells() {
 /// As a tool's user in enforced mode asks: through a module, without reading the ledger.
 #[test]
 fn the_command_reads_it_through_a_module() {
-    let refused = stage(here!(), "refused", |child| {
-        let module = &child.module;
-        answers!(module.initialize(), CKR_OK);
-        let session = module.open(module.slot("key")).expect("a session");
-        let key = module.private_key(session);
-        answers!(module.sign_init(session, &Mechanism::plain(CKM_ECDSA_SHA1), key), CKR_MECHANISM_INVALID);
-    });
+    let refused = stage(here!(), "refused", is_refused);
     let folder = recorded(here!());
     let last = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_signgate"));

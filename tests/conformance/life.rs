@@ -4,7 +4,7 @@
 use crate::{
     answers, call, here,
     support::{
-        child::{Child, gate, stage},
+        child::{Child, Stage, gate, stage},
         folder::{Folder, demo},
         module::{Module, text},
         names,
@@ -340,9 +340,26 @@ fn a_fork_of_a_fork_stands_on_its_own() {
     });
 }
 
+/// What is done to a folder, and what to call it.
+type Breakage = (&'static str, fn(&Folder));
+
+/// After each of them this stage says one line, with this word.
+fn each_says(test: &'static str, breakages: &[Breakage], stage: &Stage, word: &str) {
+    if tokens::is_missing(test) {
+        return;
+    }
+    for (what, break_it) in breakages {
+        let folder = demo(test);
+        break_it(&folder);
+        let seen = stage.run(&folder);
+        assert_eq!(seen.lines().len(), 1, "{what}: {:?}", seen.lines());
+        assert!(seen.lines()[0].contains(word), "{what}: no `{word}`: {:?}", seen.lines());
+    }
+}
+
 #[test]
 fn an_unusable_configuration_is_a_device_error_with_one_line() {
-    let breakages: [(&str, fn(&Folder)); 9] = [
+    let breakages: &[Breakage] = &[
         ("absent", |folder| fs::remove_file(folder.path("signgate.toml")).expect("a file")),
         ("empty", |folder| folder.replace("signgate.toml", b"")),
         ("no TOML", |folder| folder.replace("signgate.toml", b"mode = \"advis")),
@@ -363,16 +380,8 @@ fn an_unusable_configuration_is_a_device_error_with_one_line() {
         answers!(child.module.initialize(), CKR_DEVICE_ERROR);
         nothing_is_initialised(&child.module);
     });
-    if tokens::is_missing(here!()) {
-        return;
-    }
-    for (what, break_it) in breakages {
-        let folder = demo(here!());
-        break_it(&folder);
-        let seen = stage.run(&folder);
-        assert_eq!(seen.lines().len(), 1, "{what}: {:?}", seen.lines());
-        assert!(seen.lines()[0].contains("signgate.toml"), "{what}: the line names the file: {:?}", seen.lines());
-    }
+    // The line names the file.
+    each_says(here!(), breakages, &stage, "signgate.toml");
 }
 
 #[test]
@@ -401,7 +410,7 @@ fn a_configuration_that_was_mended_is_taken_without_reloading_the_module() {
 
 #[test]
 fn a_broken_policy_lets_the_module_begin_and_list_nothing() {
-    let breakages: [(&str, fn(&Folder)); 7] = [
+    let breakages: &[Breakage] = &[
         ("absent", |folder| fs::remove_file(folder.path("policy.bundle")).expect("a file")),
         ("empty", |folder| folder.replace("policy.bundle", b"")),
         ("no JSON", |folder| folder.publish("{\"schema\":")),
@@ -427,14 +436,6 @@ fn a_broken_policy_lets_the_module_begin_and_list_nothing() {
         }
         answers!(child.module.finalize(), CKR_OK);
     });
-    if tokens::is_missing(here!()) {
-        return;
-    }
-    for (what, break_it) in breakages {
-        let folder = demo(here!());
-        break_it(&folder);
-        let seen = stage.run(&folder);
-        assert_eq!(seen.lines().len(), 1, "{what}: {:?}", seen.lines());
-        assert!(seen.lines()[0].contains("SG-"), "{what}: the line has a reason: {:?}", seen.lines());
-    }
+    // The line has a reason.
+    each_says(here!(), breakages, &stage, "SG-");
 }

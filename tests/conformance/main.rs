@@ -9,6 +9,7 @@ mod support;
 
 mod approvals;
 mod attributes;
+mod begun;
 mod change;
 mod digests;
 mod enforced;

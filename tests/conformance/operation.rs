@@ -2,9 +2,11 @@
 //! which keys and parameters are taken, and that questions cost nothing. Source: PKCS#11 3.1, sections 5.2 and 5.13.
 
 use crate::{
-    answers, call, here,
+    answers,
+    begun::opened,
+    call, here,
     support::{
-        child::{Child, gate},
+        child::gate,
         folder::{Folder, bench, demo, policy_for},
         module::{Mechanism, Module},
         sign::{Hash, ecdsa, pss, pss_parameter, rsa_pkcs, sha256_rsa},
@@ -12,13 +14,6 @@ use crate::{
 };
 use cryptoki_sys::*;
 use std::ptr;
-
-fn opened<'c>(child: &'c Child, label: &str) -> (&'c Module, CK_SESSION_HANDLE, CK_OBJECT_HANDLE) {
-    let module = &child.module;
-    let _ = module.initialize();
-    let session = module.open(module.slot(label)).expect("a session");
-    (module, session, module.private_key(session))
-}
 
 /// Nothing is under way on this session.
 fn has_ended(module: &Module, session: CK_SESSION_HANDLE) {

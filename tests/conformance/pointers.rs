@@ -2,11 +2,12 @@
 //! is a code, never a crash, and the module works on afterwards. Source: PKCS#11 3.1, section 5.2.
 
 use crate::{
-    answers, call, call3, here,
+    answers,
+    begun::opened,
+    call, call3, here,
     support::{
-        child::{Child, gate},
+        child::gate,
         folder::demo,
-        module::Module,
         names::{self, call_with_words},
         sign::{Hash, ecdsa, pss, sha256_rsa},
     },
@@ -14,13 +15,6 @@ use crate::{
 use cryptoki_sys::*;
 use signgate_pkcs11::abi::table::{Disposition, TABLE};
 use std::{ffi::c_void, ptr};
-
-fn opened<'c>(child: &'c Child, label: &str) -> (&'c Module, CK_SESSION_HANDLE, CK_OBJECT_HANDLE) {
-    let module = &child.module;
-    let _ = module.initialize();
-    let session = module.open(module.slot(label)).expect("a session");
-    (module, session, module.private_key(session))
-}
 
 /// Memory of which any address can be used, also odd ones.
 struct Memory(Vec<u8>);

@@ -2,11 +2,13 @@
 //! Refusals of the policy come at C_SignInit wherever they are known there; refusals of functions come always.
 
 use crate::{
-    answers, call, here,
+    answers,
+    begun::opened,
+    call, here,
     support::{
-        child::{Child, gate},
+        child::gate,
         folder::{CI_TOKEN, Folder, OTHER_TOKEN, bench, demo, policy_for, without_ambient},
-        module::{Mechanism, Module},
+        module::Mechanism,
         names,
         sign::{ecdsa, sha256_rsa},
     },
@@ -18,13 +20,6 @@ use signgate_pkcs11::{
     policy::Reason,
 };
 use std::ptr;
-
-fn opened<'c>(child: &'c Child, label: &str) -> (&'c Module, CK_SESSION_HANDLE, CK_OBJECT_HANDLE) {
-    let module = &child.module;
-    let _ = module.initialize();
-    let session = module.open(module.slot(label)).expect("a session");
-    (module, session, module.private_key(session))
-}
 
 /// `signgate: DENIED CODE signer=NAME by=NAME: why. Next: what helps [decision ID]`
 fn is_refusal(line: &str, code: &str, signer: &str, by: &str) {

@@ -1,11 +1,12 @@
 //! Sessions: opening, closing, states, and handles that never come back. Source: PKCS#11 3.1, section 5.6.
 
 use crate::{
-    answers, call, call3, here,
+    answers,
+    begun::begun,
+    call, call3, here,
     support::{
         child::gate,
         folder::demo,
-        module::Module,
         sign::{ecdsa, sha256_rsa},
     },
 };
@@ -13,11 +14,6 @@ use cryptoki_sys::*;
 use std::{collections::BTreeSet, ptr};
 
 const RW: CK_FLAGS = CKF_SERIAL_SESSION | CKF_RW_SESSION;
-
-fn begun(module: &Module) -> &Module {
-    answers!(module.initialize(), CKR_OK);
-    module
-}
 
 #[test]
 fn a_session_without_the_serial_flag_is_a_parallel_one_and_is_refused() {

@@ -2,11 +2,13 @@
 //! keys that want the PIN each time, certificates, and the keys of the HSM behind them.
 
 use crate::{
-    answers, here,
+    answers,
+    begun::{opened, public_key},
+    here,
     support::{
-        child::{Child, gate},
+        child::gate,
         folder::{Folder, bench, demo, policy_for},
-        module::{Mechanism, Module},
+        module::Mechanism,
         openssl,
         sign::{Hash, KeyKind, Scheme, Way, ecdsa, pss, rsa_pkcs, sha256_rsa, ways},
     },
@@ -26,17 +28,6 @@ const MESSAGE: &[u8] =
 
 fn all_keys(test: &'static str) -> Folder {
     bench(test, |bench| policy_for(bench, &KEYS.map(|(label, _, _)| label)))
-}
-
-fn opened<'c>(child: &'c Child, label: &str) -> (&'c Module, CK_SESSION_HANDLE, CK_OBJECT_HANDLE) {
-    let module = &child.module;
-    let _ = module.initialize();
-    let session = module.open(module.slot(label)).expect("a session");
-    (module, session, module.private_key(session))
-}
-
-fn public_key(child: &Child, label: &str) -> String {
-    child.folder.policy()["keypairs"][label]["public_key"].as_str().expect("PEM").to_owned()
 }
 
 fn judge(way: &Way, public_key: &str, label: &str, signature: &[u8]) {

@@ -1,11 +1,13 @@
 //! Slots, tokens and mechanisms: what a caller may see before any session. Source: PKCS#11 3.1, section 5.5.
 
 use crate::{
-    answers, call, here,
+    answers,
+    begun::begun,
+    call, here,
     support::{
         child::{gate, stage},
         folder::{bench, demo, policy_for, without_ambient},
-        module::{Mechanism, Module, text},
+        module::{Mechanism, text},
         sign::{Hash, KeyKind, pss, ways},
         tokens,
     },
@@ -17,11 +19,6 @@ use std::{collections::BTreeSet, ptr};
 const DEMO: [(&str, CK_SLOT_ID); 3] = [("demo-approval", 3), ("demo-ec", 2), ("demo-rsa", 1)];
 const HIDDEN: CK_SLOT_ID = 4;
 const NOWHERE: CK_SLOT_ID = 77;
-
-fn begun(module: &Module) -> &Module {
-    answers!(module.initialize(), CKR_OK);
-    module
-}
 
 #[test]
 fn the_slots_are_the_signers_of_the_caller_and_no_others() {

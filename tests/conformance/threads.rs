@@ -2,9 +2,11 @@
 //! others. No call may give a signature over anything but its own data, and none may hang.
 
 use crate::{
-    answers, call, here,
+    answers,
+    begun::{begun, public_key},
+    call, here,
     support::{
-        child::{Child, gate},
+        child::gate,
         code::name,
         folder::{Folder, bench, policy_for},
         module::{Mechanism, Module},
@@ -23,15 +25,6 @@ use std::{
 
 fn folder(test: &'static str) -> Folder {
     bench(test, |bench| policy_for(bench, &["p256", "rsa", "second"]))
-}
-
-fn public_key(child: &Child, label: &str) -> String {
-    child.folder.policy()["keypairs"][label]["public_key"].as_str().expect("PEM").to_owned()
-}
-
-fn begun(module: &Module) -> &Module {
-    answers!(module.initialize(), CKR_OK);
-    module
 }
 
 /// A hash value that says who signs it.

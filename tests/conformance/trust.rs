@@ -3,11 +3,12 @@
 //! expires. The control of each attack is the same bundle without the change.
 
 use crate::{
-    answers, here,
+    answers,
+    begun::opened,
+    here,
     support::{
-        child::{Child, gate, stage},
+        child::{gate, stage},
         folder::{Folder, bench, policy_for},
-        module::Module,
         publish::{bundle_made_at, next_bundle},
         sign::ecdsa,
         tokens,
@@ -21,13 +22,6 @@ use std::{fs, thread, time::Duration};
 
 fn folder(test: &'static str) -> Folder {
     bench(test, |bench| policy_for(bench, &["p256"]))
-}
-
-fn opened(child: &Child) -> (&Module, CK_SESSION_HANDLE, CK_OBJECT_HANDLE) {
-    let module = &child.module;
-    let _ = module.initialize();
-    let session = module.open(module.slot("p256")).expect("a session");
-    (module, session, module.private_key(session))
 }
 
 fn bundle(folder: &Folder) -> Vec<u8> {
@@ -131,7 +125,7 @@ fn two_versions(folder: &Folder) {
 #[test]
 fn row_8_and_9_a_process_that_begins_with_a_bundle_that_does_not_hold_signs_nothing() {
     let control = stage(here!(), "control", |child| {
-        let (module, session, key) = opened(child);
+        let (module, session, key) = opened(child, "p256");
         answers!(module.sign_once(session, &ecdsa(), key, &[7; 32]), CKR_OK);
     });
     let attack = stage(here!(), "attack", |child| {
@@ -162,7 +156,7 @@ fn a_process_that_has_believed_a_policy_goes_on_with_it_and_says_so() {
     let stage = stage(here!(), "gate", |child| {
         let which: usize = child.folder.text("which").parse().expect("a number");
         let (what, damage, reason) = DAMAGES[which];
-        let (module, session, key) = opened(child);
+        let (module, session, key) = opened(child, "p256");
         answers!(module.sign_once(session, &ecdsa(), key, &[7; 32]), CKR_OK, "{what}");
         let good = child.folder.policy();
         let bad = damage(&child.folder);
@@ -196,7 +190,7 @@ fn a_session_that_was_opened_before_signs_nothing_after_the_policy_has_expired()
         let policy = child.folder.policy().to_string();
         let short = bundle_made_at(child.folder.root(), &policy, Timestamp::now(), &lives);
         child.folder.replace("policy.bundle", &short);
-        let (module, session, key) = opened(child);
+        let (module, session, key) = opened(child, "p256");
         answers!(module.sign_once(session, &ecdsa(), key, &[7; 32]), CKR_OK);
         answers!(module.sign_init(session, &ecdsa(), key), CKR_OK);
         thread::sleep(Duration::from_secs(5));
@@ -210,7 +204,7 @@ fn a_session_that_was_opened_before_signs_nothing_after_the_policy_has_expired()
 #[test]
 fn the_last_quarter_of_a_policys_life_is_said_once() {
     let stage = stage(here!(), "gate", |child| {
-        let (module, session, key) = opened(child);
+        let (module, session, key) = opened(child, "p256");
         for _ in 0..3 {
             answers!(module.sign_once(session, &ecdsa(), key, &[7; 32]), CKR_OK);
         }
@@ -244,7 +238,7 @@ fn row_8_a_clock_behind_the_time_that_was_seen_signs_nothing() {
         assert_eq!(child.module.slots(), Vec::<CK_SLOT_ID>::new());
     });
     let control = stage(here!(), "control", |child| {
-        let (module, session, key) = opened(child);
+        let (module, session, key) = opened(child, "p256");
         answers!(module.sign_once(session, &ecdsa(), key, &[7; 32]), CKR_OK);
     });
     if tokens::is_missing(here!()) {

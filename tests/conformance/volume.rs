@@ -2,11 +2,13 @@
 //! What is hashed takes no memory; what must be kept has a cap.
 
 use crate::{
-    answers, call, here,
+    answers,
+    begun::{opened, public_key},
+    call, here,
     support::{
-        child::{Child, gate},
+        child::gate,
         folder::{Folder, bench, policy_for},
-        module::{Mechanism, Module},
+        module::Mechanism,
         openssl::{self, Over},
         sign::{Hash, Scheme, sha256_rsa},
     },
@@ -17,17 +19,6 @@ use std::{fs, ptr};
 
 fn folder(test: &'static str) -> Folder {
     bench(test, |bench| policy_for(bench, &["rsa", "ed25519"]))
-}
-
-fn opened<'c>(child: &'c Child, label: &str) -> (&'c Module, CK_SESSION_HANDLE, CK_OBJECT_HANDLE) {
-    let module = &child.module;
-    let _ = module.initialize();
-    let session = module.open(module.slot(label)).expect("a session");
-    (module, session, module.private_key(session))
-}
-
-fn public_key(child: &Child, label: &str) -> String {
-    child.folder.policy()["keypairs"][label]["public_key"].as_str().expect("PEM").to_owned()
 }
 
 /// The most memory this process has ever had, in bytes.

@@ -1,6 +1,7 @@
 //! Who gets in: a member of the trust group signs with the tools people use, everybody else sees nothing.
 
 use crate::{
+    portable_executable::{CONSOLE, portable_executable},
     scene::Scene,
     tool::{Need, Ran, p11_kit_client},
 };
@@ -73,7 +74,7 @@ fn osslsigncode_signs_through_the_socket() {
     };
     let insider = &scene.people.insider;
     let home = scene.path(&format!("home/{insider}"));
-    fs::write(home.join("app.exe"), crate::tool::portable_executable()).unwrap();
+    fs::write(home.join("app.exe"), portable_executable(CONSOLE)).unwrap();
     setup(&scene, "osslsigncode", "demo-ec", &home.join("ossl"));
     Ran::of(scene.as_user(insider, &home.join("ossl/sign.sh")).args(["app.exe", "signed.exe"])).succeeded();
     let mut verify = scene.as_user(insider, Path::new("osslsigncode"));

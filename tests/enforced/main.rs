@@ -3,6 +3,11 @@
 //! Needs root, because the tests make accounts; elsewhere they say `skipped:`.
 //! Read next: `scene.rs`, then `callers.rs`.
 
+#[path = "../support/portable_executable.rs"]
+mod portable_executable;
+#[path = "../support/tool.rs"]
+mod tool;
+
 mod callers;
 mod client;
 mod closed;
@@ -13,6 +18,4 @@ mod last;
 mod people;
 mod scene;
 mod sessions;
-#[expect(dead_code, reason = "the tests of setup use more of it")]
-mod tool;
 mod units;

@@ -3,7 +3,11 @@
 
 #![expect(dead_code, reason = "each test binary uses its part")]
 
+#[path = "../support/required.rs"]
+mod required;
+
 use jiff::Timestamp;
+use required::required;
 use signgate_pkcs11::{
     config::Durability,
     ledger::{
@@ -105,8 +109,7 @@ pub fn at(step: Step, work: impl Fn() + Send + Sync + 'static) -> Failpoint {
 /// Whether something that the test needs is missing, so that it can not run. `SIGNGATE_REQUIRE=mount,root` turns the skip
 /// into a failure. The line goes past the test program's capture, so that skips can be counted.
 pub fn skip(what: &str, missing: &str) {
-    let required = std::env::var("SIGNGATE_REQUIRE").unwrap_or_default();
-    assert!(!required.split(',').any(|name| name.trim() == what), "{what} is required and missing: {missing}");
+    assert!(!required(what), "{what} is required and missing: {missing}");
     std::io::stderr().write_all(format!("skipped: {what} ({missing})\n").as_bytes()).unwrap();
 }
 

@@ -228,18 +228,8 @@ static long resident(void) {
     return pages * 4;
 }
 
-static void part_rounds(long count) {
-    for (long i = 0; i < 200; i++) {
-        must("C_Initialize", CALL(C_Initialize, (void *)0));
-        ulong_t session = open_session(signer());
-        if (i % 100 == 0) {
-            log_in(session);
-            must("a signature", sign(session, find_key(session), 0));
-        }
-        must("C_Finalize", CALL(C_Finalize, (void *)0));
-    }
-    int descriptors = entries("/proc/self/fd"), threads = entries("/proc/self/task");
-    long before = resident();
+/* Lives of the module, of which every hundredth signs. */
+static void rounds(long count) {
     for (long i = 0; i < count; i++) {
         must("C_Initialize", CALL(C_Initialize, (void *)0));
         ulong_t session = open_session(signer());
@@ -249,6 +239,13 @@ static void part_rounds(long count) {
         }
         must("C_Finalize", CALL(C_Finalize, (void *)0));
     }
+}
+
+static void part_rounds(long count) {
+    rounds(200);
+    int descriptors = entries("/proc/self/fd"), threads = entries("/proc/self/task");
+    long before = resident();
+    rounds(count);
     long grown = resident() - before;
     printf("harness: %ld rounds: %ld KiB more\n", count, grown);
     if (entries("/proc/self/fd") != descriptors) fail("descriptors are left", (ulong_t)entries("/proc/self/fd"));

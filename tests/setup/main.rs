@@ -1,8 +1,9 @@
 //! What `signgate setup TOOL` prints and writes is run here as it is, with each tool that Debian has.
 //! Read next: `folder.rs`, then `tools.rs`.
 
-#[path = "../enforced/tool.rs"]
-#[expect(dead_code, reason = "the tests of enforced mode use more of it")]
+#[path = "../support/portable_executable.rs"]
+mod portable_executable;
+#[path = "../support/tool.rs"]
 mod tool;
 
 mod continuous;

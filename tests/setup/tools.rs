@@ -2,7 +2,8 @@
 
 use crate::{
     folder::Demo,
-    tool::{Need, Ran, portable_executable},
+    portable_executable::{CONSOLE, portable_executable},
+    tool::{Need, Ran},
 };
 use std::fs;
 
@@ -51,7 +52,7 @@ fn jarsigner_signs_with_what_is_written() {
 #[test]
 fn osslsigncode_signs_with_what_is_written() {
     let Some(demo) = Demo::new("osslsigncode_signs_with_what_is_written", &[Need::Osslsigncode]) else { return };
-    fs::write(demo.work("app.exe"), portable_executable()).unwrap();
+    fs::write(demo.work("app.exe"), portable_executable(CONSOLE)).unwrap();
     for signer in ["demo-rsa", "demo-ec"] {
         let folder = demo.written("osslsigncode", signer);
         let _ = fs::remove_file(demo.work("signed.exe"));

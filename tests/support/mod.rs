@@ -10,5 +10,7 @@ pub mod module;
 pub mod names;
 pub mod openssl;
 pub mod publish;
+pub mod required;
 pub mod sign;
 pub mod tokens;
+pub mod usual_place;

@@ -3,7 +3,7 @@
 //! Must never let a missing SoftHSM pass unseen: `skipped:` on stdout, or a failure where it is required.
 //! Read next: `folder.rs`, which puts a policy in front of these keys.
 
-use super::child::workshop;
+use super::{child::workshop, required::required, usual_place::usual_place};
 use cryptoki::{
     context::{CInitializeArgs, CInitializeFlags, Pkcs11},
     mechanism::Mechanism,
@@ -25,14 +25,6 @@ pub const HSM_PIN: &str = "hsm-pin-0000";
 pub const HSM_SO_PIN: &str = "hsm-so-pin-0000";
 /// Labels of the tokens.
 pub const TOKENS: [&str; 2] = ["bench-one", "bench-two"];
-
-const USUAL_PLACES: [&str; 5] = [
-    "/usr/lib/softhsm/libsofthsm2.so",
-    "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
-    "/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so",
-    "/usr/lib64/pkcs11/libsofthsm2.so",
-    "/usr/local/lib/softhsm/libsofthsm2.so",
-];
 
 /// A key pair on one of the tokens.
 #[derive(Clone, Copy)]
@@ -61,7 +53,7 @@ const KEYS: [(usize, &str, u8, Kind); 8] = [
 
 /// SoftHSM's module, if it is there.
 pub fn softhsm() -> Option<PathBuf> {
-    USUAL_PLACES.iter().map(PathBuf::from).find(|path| path.is_file())
+    usual_place("libsofthsm2.so")
 }
 
 /// Whether there is no SoftHSM; says so, and fails where it is required.
@@ -69,8 +61,7 @@ pub fn is_missing(test: &str) -> bool {
     if softhsm().is_some() {
         return false;
     }
-    let required = std::env::var("SIGNGATE_REQUIRE").unwrap_or_default();
-    assert!(!required.split(',').any(|name| name == "softhsm"), "no SoftHSM, and SIGNGATE_REQUIRE names it");
+    assert!(!required("softhsm"), "no SoftHSM, and SIGNGATE_REQUIRE names it");
     println!("skipped: {test} (softhsm: `libsofthsm2.so` is in none of the usual places)");
     true
 }

@@ -14,7 +14,6 @@ use std::{
     fs::{self, File},
     path::{Path, PathBuf},
     process::Command,
-    sync::atomic::{AtomicUsize, Ordering},
 };
 use tempfile::TempDir;
 
@@ -24,21 +23,20 @@ pub const DATA: &[u8] = b"what is signed in the tests\n";
 /// A demo folder that vanishes at the end of the test.
 pub struct Demo {
     folder: TempDir,
-    runs: AtomicUsize,
     environment: BTreeMap<String, String>,
 }
 
 impl Demo {
     /// A fresh folder, or nothing where the test is skipped.
     pub fn new(test: &str, needs: &[Need]) -> Option<Demo> {
-        if !installed(test, needs) {
+        if !installed(test, &[Need::Softhsm]) || !installed(test, needs) {
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
         copy_of_template(folder.path());
         prepare(folder.path());
         let environment = exports(&fs::read_to_string(folder.path().join("env.sh")).unwrap());
-        let demo = Demo { folder, runs: AtomicUsize::new(0), environment };
+        let demo = Demo { folder, environment };
         fs::write(demo.path("work/data"), DATA).unwrap();
         Some(demo)
     }
@@ -79,15 +77,9 @@ impl Demo {
         command
     }
 
-    /// Runs it to the end.
-    pub fn run(&self, command: &mut Command) -> Ran {
-        let number = self.runs.fetch_add(1, Ordering::Relaxed);
-        Ran::of(command, &self.path(&format!("work/run-{number}")))
-    }
-
     /// Runs `signgate` with these arguments.
     pub fn signgate(&self, arguments: &[&str]) -> Ran {
-        self.run(self.command(signgate()).args(arguments))
+        Ran::of(self.command(signgate()).args(arguments))
     }
 
     /// Has alice approve a number of signatures by `demo-approval`.
@@ -120,11 +112,11 @@ impl Demo {
         let mut extract = self.command("openssl");
         extract.args(["x509", "-noout", "-pubkey", "-out", "public.pem", "-in"]);
         extract.arg(self.path(&format!("certs/{signer}.pem")));
-        self.run(&mut extract).succeeded();
+        Ran::of(&mut extract).succeeded();
         let verify = |file: &str| {
             let mut command = self.command("openssl");
             command.args(["dgst", "-sha256", "-verify", "public.pem", "-signature", signature]);
-            self.run(command.args(options).arg(file))
+            Ran::of(command.args(options).arg(file))
         };
         verify(file).said("Verified OK");
         fs::write(self.path("work/other"), b"something else").unwrap();
@@ -136,6 +128,20 @@ impl Demo {
     pub fn nothing_written(&self, file: &str) {
         let length = fs::metadata(self.path(&format!("work/{file}"))).map_or(0, |metadata| metadata.len());
         assert_eq!(length, 0, "`{file}` was written");
+    }
+}
+
+impl Ran {
+    /// The gate said no, once per operation, to the person; nothing of it on stdout, where tools write signatures.
+    #[track_caller]
+    pub fn denied(self, reason: &str, signer: &str) -> Ran {
+        let ran = self.failed();
+        let start = format!("signgate: DENIED {reason} signer={signer} by=demo-ci: ");
+        let denials = ran.denials();
+        assert!(!denials.is_empty() && denials.iter().all(|line| line.starts_with(&start)), "no `{start}` in {ran:#?}");
+        assert!(denials.iter().all(|line| line.contains("Next: signgate ")), "no hint in {ran:#?}");
+        assert!(!ran.stdout.contains("signgate:"), "{ran:#?}");
+        ran
     }
 }
 

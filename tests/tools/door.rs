@@ -1,7 +1,7 @@
 //! The two ways to the HSM's keys: through the gate, where every signer is a token of its own, and the bare token,
 //! where all keys lie side by side. The same command line of a tool fits both.
 
-use crate::demo::Demo;
+use crate::{demo::Demo, tool::Ran};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -82,7 +82,7 @@ impl<'a> Door<'a> {
     fn first_slot(&self) -> u64 {
         let mut list = self.demo.command("pkcs11-tool");
         list.arg("--module").arg(self.module).arg("--list-slots");
-        let listed = self.demo.run(&mut list).succeeded().stdout;
+        let listed = Ran::of(&mut list).succeeded().stdout;
         let number = listed.split_once("(0x").and_then(|(_, rest)| rest.split_once(')')).expect("a slot").0;
         u64::from_str_radix(number, 16).unwrap()
     }

@@ -3,7 +3,7 @@
 use crate::{
     demo::{Demo, prepare},
     place::{module, signgate},
-    tool::Need,
+    tool::{Need, Ran},
 };
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
@@ -31,7 +31,7 @@ fn what_is_lost_or_damaged_is_made_again() {
     let Some(demo) = Demo::new("what_is_lost_or_damaged_is_made_again", &[Need::Opensc]) else { return };
     let before = fs::read(demo.path("certs/demo-ec.pem")).unwrap();
     let mut remove = demo.bare().pkcs11_tool("demo-ec");
-    demo.run(remove.args(["--delete-object", "--type", "privkey"])).succeeded();
+    Ran::of(remove.args(["--delete-object", "--type", "privkey"])).succeeded();
     fs::write(demo.path("certs/demo-rsa.pem"), "garbage").unwrap();
     fs::write(demo.path("hsm.pin"), "").unwrap();
     fs::remove_dir_all(demo.path("callers")).unwrap();
@@ -61,7 +61,7 @@ fn every_certificate_chains_to_the_authority_for_code_and_for_mail() {
             "-in",
         ]);
         let said =
-            demo.run(show.arg(demo.path(&format!("certs/{signer}-chain.pem")))).said("Code Signing, E-mail Protection");
+            Ran::of(show.arg(demo.path(&format!("certs/{signer}-chain.pem")))).said("Code Signing, E-mail Protection");
         for name in ["Digital Signature", "Subject Key Identifier", "Authority Key Identifier"] {
             assert!(said.stdout.contains(name), "{said:#?}");
         }
@@ -74,7 +74,7 @@ fn private_keys_cannot_leave_the_token() {
     let mut list = demo.command("pkcs11-tool");
     list.arg("--module").arg(demo.bare().module).args(["--token-label", "signgate-demo", "--list-objects"]);
     list.args(["--type", "privkey", "--login", "--pin", "env:TEST_PIN"]).env("TEST_PIN", demo.bare().pin);
-    let objects = demo.run(&mut list).succeeded().stdout;
+    let objects = Ran::of(&mut list).succeeded().stdout;
     assert_eq!(objects.matches("Private Key Object").count(), 4, "{objects}");
     assert_eq!(objects.matches("sensitive, always sensitive, never extractable").count(), 4, "{objects}");
 }
@@ -119,7 +119,7 @@ fn ssh_keygen_reads_the_approvers_keys() {
     for name in ["alice", "bob"] {
         let mut derive = demo.command("ssh-keygen");
         let derived =
-            demo.run(derive.args(["-y", "-P", "", "-f"]).arg(demo.path(&format!("approvers/{name}")))).succeeded();
+            Ran::of(derive.args(["-y", "-P", "", "-f"]).arg(demo.path(&format!("approvers/{name}")))).succeeded();
         assert_eq!(derived.stdout, fs::read_to_string(demo.path(&format!("approvers/{name}.pub"))).unwrap());
     }
 }
@@ -153,7 +153,7 @@ fn missing_tools_are_named_with_their_packages_before_anything_starts() {
 fn verified(demo: &Demo, signer: &str) {
     let mut verify = demo.command("openssl");
     verify.args(["verify", "-x509_strict", "-purpose", "smimesign", "-CAfile"]).arg(demo.path("certs/ca.pem"));
-    demo.run(verify.arg(demo.path(&format!("certs/{signer}.pem")))).succeeded();
+    Ran::of(verify.arg(demo.path(&format!("certs/{signer}.pem")))).succeeded();
 }
 
 #[test]
@@ -170,6 +170,6 @@ fn the_whole_tour_does_what_it_says_and_leaves_no_grant_standing() {
         assert!(said.contains(line), "{said}");
     }
     let mut again = demo.gate().pkcs11_tool("demo-approval");
-    let again = demo.run(again.args(["--sign", "-m", "SHA256-RSA-PKCS", "-i", "app.jar", "-o", "sig"]));
+    let again = Ran::of(again.args(["--sign", "-m", "SHA256-RSA-PKCS", "-i", "app.jar", "-o", "sig"]));
     again.denied("SG-APPROVAL-REQUIRED", "demo-approval");
 }

@@ -9,7 +9,7 @@ use crate::{
 fn test_sign(door: &Door<'_>, signer: &str) -> Ran {
     let mut command = door.demo.command("p11tool");
     command.arg("--provider").arg(door.module).args(["--login", "--test-sign"]).arg(door.uri(signer));
-    door.demo.run(command.env("GNUTLS_PIN", door.pin))
+    Ran::of(command.env("GNUTLS_PIN", door.pin))
 }
 
 #[test]
@@ -21,6 +21,6 @@ fn p11tool_finds_no_hidden_signer_though_its_key_signs_on_the_bare_token() {
     test_sign(&demo.gate(), "demo-ec").succeeded();
     let mut list = demo.command("p11tool");
     list.arg("--provider").arg(demo.gate().module).arg("--list-tokens");
-    let tokens = demo.run(&mut list).succeeded().stdout;
+    let tokens = Ran::of(&mut list).succeeded().stdout;
     assert!(tokens.contains("token=demo-rsa") && !tokens.contains("demo-hidden"), "{tokens}");
 }

@@ -20,11 +20,11 @@ fn key_store(command: &mut Command, door: &Door<'_>, signer: &str) {
 fn sign(door: &Door<'_>, signer: &str) -> Ran {
     if !door.demo.path("work/app.jar").exists() {
         let mut jar = door.demo.command("jar");
-        door.demo.run(jar.args(["--create", "--file", "app.jar", "data"])).succeeded();
+        Ran::of(jar.args(["--create", "--file", "app.jar", "data"])).succeeded();
     }
     let mut command = door.demo.command("jarsigner");
     key_store(&mut command, door, signer);
-    door.demo.run(command.args(["-signedjar", "signed.jar", "app.jar", signer]))
+    Ran::of(command.args(["-signedjar", "signed.jar", "app.jar", signer]))
 }
 
 /// Trusts the demo's authority only; everything that `-strict` complains about is an error.
@@ -32,11 +32,11 @@ fn verify(demo: &Demo) -> Ran {
     if !demo.path("work/trust.p12").exists() {
         let mut import = demo.command("keytool");
         import.args(["-importcert", "-noprompt", "-alias", "ca", "-storetype", "PKCS12", "-keystore", "trust.p12"]);
-        demo.run(import.args(["-storepass", "changeit", "-file"]).arg(demo.path("certs/ca.pem"))).succeeded();
+        Ran::of(import.args(["-storepass", "changeit", "-file"]).arg(demo.path("certs/ca.pem"))).succeeded();
     }
     let mut command = demo.command("jarsigner");
     command.args(["-verify", "-strict", "-verbose", "-certs", "-keystore", "trust.p12", "-storepass", "changeit"]);
-    demo.run(command.arg("signed.jar"))
+    Ran::of(command.arg("signed.jar"))
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn keytool_lists_one_entry_with_its_chain_per_signer() {
     for signer in ["demo-rsa", "demo-ec", "demo-approval"] {
         let mut list = demo.command("keytool");
         key_store(list.arg("-list").arg("-v"), &demo.gate(), signer);
-        let said = demo.run(&mut list).said("Entry type: PrivateKeyEntry").stdout;
+        let said = Ran::of(&mut list).said("Entry type: PrivateKeyEntry").stdout;
         assert!(said.contains("Certificate chain length: 2"), "{said}");
         assert_eq!(said.matches("Entry type: PrivateKeyEntry").count(), 1, "{said}");
         assert!(said.contains(&format!("Alias name: {signer}")) && !said.contains("demo-hidden"), "{said}");

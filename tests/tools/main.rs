@@ -8,6 +8,11 @@
 //! that must be there.
 //! Read next: `table/mod.rs`, `cases.rs`, `place.rs`; then `demo.rs` (a folder per test) and `door.rs` (two ways to the HSM).
 
+#[path = "../support/portable_executable.rs"]
+mod portable_executable;
+#[path = "../support/tool.rs"]
+mod tool;
+
 mod cases;
 #[cfg(signgate_container)]
 mod container;
@@ -26,5 +31,4 @@ mod place;
 mod program;
 mod python_suite;
 mod table;
-mod tool;
 mod versions;

@@ -25,7 +25,7 @@ fn publish(demo: &Demo, edit: impl FnOnce(&mut Value)) {
 fn pkcs11_tool(door: &Door<'_>, signer: &str) -> Ran {
     let _ = fs::remove_file(door.demo.path("work/sig"));
     let mut command = door.pkcs11_tool(signer);
-    door.demo.run(command.args(["--sign", "-i", "data", "-o", "sig", "-m", "SHA256-RSA-PKCS"]))
+    Ran::of(command.args(["--sign", "-i", "data", "-o", "sig", "-m", "SHA256-RSA-PKCS"]))
 }
 
 /// Signs `work/data` into `work/sig` with openssl.
@@ -34,7 +34,7 @@ fn openssl(door: &Door<'_>, signer: &str) -> Ran {
     let mut command = door.demo.command("openssl");
     command.env("OPENSSL_CONF", door.openssl_configuration());
     command.args(["dgst", "-sha256", "-engine", "pkcs11", "-keyform", "engine", "-sign"]).arg(door.uri(signer));
-    door.demo.run(command.args(["-out", "sig", "data"]))
+    Ran::of(command.args(["-out", "sig", "data"]))
 }
 
 /// Refused with this reason, and nothing written.

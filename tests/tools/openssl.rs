@@ -17,7 +17,7 @@ fn openssl(door: &Door<'_>) -> Command {
 fn dgst(door: &Door<'_>, signer: &str, options: &[&str]) -> Ran {
     let mut command = openssl(door);
     command.args(["dgst", "-sha256", "-engine", "pkcs11", "-keyform", "engine", "-sign"]).arg(door.uri(signer));
-    door.demo.run(command.args(options).args(["-out", "sig", "data"]))
+    Ran::of(command.args(options).args(["-out", "sig", "data"]))
 }
 
 /// Signs `work/data` into the detached CMS `work/data.p7s`.
@@ -27,14 +27,14 @@ fn cms(door: &Door<'_>, signer: &str) -> Ran {
         .args(["cms", "-sign", "-binary", "-engine", "pkcs11", "-keyform", "engine", "-inkey"])
         .arg(door.uri(signer));
     command.arg("-signer").arg(door.demo.path(&format!("certs/{signer}.pem")));
-    door.demo.run(command.args(["-outform", "DER", "-in", "data", "-out", "data.p7s"]))
+    Ran::of(command.args(["-outform", "DER", "-in", "data", "-out", "data.p7s"]))
 }
 
 fn verify_cms(demo: &Demo, data: &str) -> Ran {
     let mut command = demo.command("openssl");
     command
         .args(["cms", "-verify", "-binary", "-inform", "DER", "-in", "data.p7s", "-content", data, "-out", "content"]);
-    demo.run(command.arg("-CAfile").arg(demo.path("certs/ca.pem")))
+    Ran::of(command.arg("-CAfile").arg(demo.path("certs/ca.pem")))
 }
 
 #[test]

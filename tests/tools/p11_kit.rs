@@ -4,7 +4,7 @@
 use crate::{
     demo::Demo,
     place::signgate,
-    tool::{Need, p11_kit_client},
+    tool::{Need, Ran, p11_kit_client},
 };
 use aws_lc_rs::{
     rand::SystemRandom,
@@ -62,13 +62,13 @@ fn a_refusal_behind_p11_kit_is_told_by_signgate_last() {
     let last = || {
         let mut command = demo.command(signgate());
         command.args(["last", "--module"]).arg(&client).env("P11_KIT_SERVER_ADDRESS", &address);
-        demo.run(&mut command)
+        Ran::of(&mut command)
     };
     let sign = |signer: &str| {
         let mut command = demo.command("pkcs11-tool");
         command.arg("--module").arg(&client).args(["--token-label", signer, "--login", "--pin"]);
         command.arg(demo.exported("SIGNGATE_PIN")).args(["--sign", "-m", "SHA256-RSA-PKCS", "-i", "data", "-o", "sig"]);
-        demo.run(command.env("P11_KIT_SERVER_ADDRESS", &address))
+        Ran::of(command.env("P11_KIT_SERVER_ADDRESS", &address))
     };
     sign("demo-rsa").succeeded();
     last().said("nothing of yours was refused");
@@ -117,7 +117,7 @@ fn enforce(demo: &Demo) {
     let text = fs::read_to_string(&file).unwrap().replace("mode = \"advisory\"", &listen);
     fs::write(&file, text).unwrap();
     let mut command = demo.command("chmod");
-    demo.run(command.args(["-R", "go="]).arg(demo.path("state"))).succeeded();
+    Ran::of(command.args(["-R", "go="]).arg(demo.path("state"))).succeeded();
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn an_id_token_that_is_shown_once_gives_a_pin_for_the_tools_of_enforced_mode() {
     let through = |program: &str, arguments: &[&str]| {
         let mut command = demo.command(program);
         command.args(arguments).env("P11_KIT_SERVER_ADDRESS", &address);
-        demo.run(&mut command)
+        Ran::of(&mut command)
     };
     let module = client.display().to_string();
     let login = |token: &str| {

@@ -1,7 +1,10 @@
 //! python-pkcs11's own suite on a token of the gate, as far as a token that only signs has what it asks for. What fails is
 //! listed here one by one, and explained in docs/tools.md. `ci/setup --oracles` unpacks the suite into target/.
 
-use crate::{demo::Demo, tool::required};
+use crate::{
+    demo::Demo,
+    tool::{Ran, required},
+};
 use std::{collections::BTreeSet, path::Path};
 
 /// What the suite wants and the gate has not, whatever the key.
@@ -47,7 +50,7 @@ fn the_suite_of_python_pkcs11_fails_only_where_the_gate_leaves_something_out() {
         ]);
         run.current_dir(&suite).env("PKCS11_MODULE", demo.gate().module).env("PKCS11_TOKEN_LABEL", signer);
         run.env("PKCS11_TOKEN_PIN", demo.gate().pin).env("PKCS11_TOKEN_SO_PIN", "").env("PYTHONDONTWRITEBYTECODE", "1");
-        let said = demo.run(&mut run).stderr;
+        let said = Ran::of(&mut run).stderr;
         let ended = |words: &str| -> BTreeSet<&str> {
             let lines = said.lines().filter(|line| line.contains(" ... ") && line.contains(words));
             lines.filter_map(|line| line.split(' ').next()).collect()

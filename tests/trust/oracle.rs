@@ -1,6 +1,10 @@
 //! Programs that judge the same inputs as we do. A test whose oracle is not installed says `skipped:` and passes, unless
 //! `SIGNGATE_REQUIRE` names it.
 
+#[path = "../support/required.rs"]
+mod required;
+
+use required::required;
 use std::{
     io::{self, Write},
     process::{Command, Stdio},
@@ -13,8 +17,7 @@ pub fn lacks(what: &str, program: &str, arguments: &[&str]) -> bool {
     if command.status().is_ok_and(|status| status.success()) {
         return false;
     }
-    let required = std::env::var("SIGNGATE_REQUIRE").unwrap_or_default();
-    assert!(!required.split(',').any(|name| name.trim() == what), "`{program}` is required and does not run");
+    assert!(!required(what), "`{program}` is required and does not run");
     // Past the capture of the test program, so that skips can be counted.
     io::stderr().write_all(format!("skipped: {what} (`{program}` does not run)\n").as_bytes()).unwrap();
     true

@@ -7,15 +7,15 @@ use crate::policy::{
     access::Role,
     directory::Directory,
     model::Hours,
+    numbers::Numbers,
     short_text::ShortText,
     value::{Name, Object},
 };
-use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor},
 };
-use std::{fmt, hash::BuildHasher};
+use std::fmt;
 
 /// The member `signers`.
 #[derive(Default, Debug)]
@@ -123,14 +123,14 @@ impl KeptRules {
 /// Texts, each once, by number.
 #[derive(Default, Debug)]
 pub(in crate::policy) struct Texts {
-    hasher: DefaultHashBuilder,
-    numbers: HashTable<(u64, u32)>,
+    /// Positions in `texts`.
+    numbers: Numbers,
     texts: Vec<ShortText>,
 }
 
 impl Texts {
     pub fn get(&self, number: u32) -> &str {
-        usize::try_from(number).ok().and_then(|position| self.texts.get(position)).map_or("", |text| text)
+        at(&self.texts, number).map_or("", |text| text)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &str> {
@@ -138,23 +138,18 @@ impl Texts {
     }
 
     fn number(&mut self, text: &ShortText) -> u32 {
-        let Texts { hasher, numbers, texts } = self;
-        let is_it = |number: u32| {
-            let known = usize::try_from(number).ok().and_then(|position| texts.get(position));
-            known.is_some_and(|known| known == text)
-        };
-        let hash = hasher.hash_one(text.as_bytes());
-        match numbers.entry(hash, |(_, number)| is_it(*number), |(hash, _)| *hash) {
-            Entry::Occupied(place) => place.get().1,
-            Entry::Vacant(place) => {
-                // A document has fewer bytes than there are numbers.
-                let next = u32::try_from(texts.len()).unwrap_or(u32::MAX);
-                place.insert((hash, next));
-                texts.push(text.clone());
-                next
-            }
+        // A document has fewer bytes than there are numbers.
+        let next = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
+        let number = self.numbers.find_or_give(text.as_bytes(), next, |number| at(&self.texts, number) == Some(text));
+        if number == next {
+            self.texts.push(text.clone());
         }
+        number
     }
+}
+
+fn at(texts: &[ShortText], number: u32) -> Option<&ShortText> {
+    usize::try_from(number).ok().and_then(|position| texts.get(position))
 }
 
 impl<'de> Deserialize<'de> for Signers {

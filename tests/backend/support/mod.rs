@@ -4,8 +4,13 @@
 //! Read next: `softhsm.rs`.
 
 pub mod backing;
+#[path = "../../support/required.rs"]
+mod required;
 pub mod softhsm;
+#[path = "../../support/usual_place.rs"]
+mod usual_place;
 
+use required::required;
 use std::{
     ffi::OsStr,
     io::Write as _,
@@ -38,8 +43,7 @@ pub fn in_child(test: &str, environment: &[(&str, &OsStr)], body: impl FnOnce())
 /// skip into a failure. The line goes past the test program's capture, so that skips can be counted.
 pub fn skip(what: &str, missing: &str) {
     static SKIPPED: AtomicUsize = AtomicUsize::new(0);
-    let required = std::env::var("SIGNGATE_REQUIRE").unwrap_or_default();
-    assert!(!required.split(',').any(|name| name.trim() == what), "{what} is required and missing: {missing}");
+    assert!(!required(what), "{what} is required and missing: {missing}");
     let count = SKIPPED.fetch_add(1, Ordering::Relaxed) + 1;
     let line = format!("skipped: {what} ({missing}; {count} so far)\n");
     std::io::stderr().write_all(line.as_bytes()).unwrap();

@@ -1,7 +1,7 @@
 //! Tokens of SoftHSM in a temporary folder, made with cryptoki, the client of the ecosystem, never with our own code.
 //! Read next: `../softhsm.rs`, which uses them.
 
-use super::{in_child, skip};
+use super::{in_child, skip, usual_place::usual_place};
 use cryptoki::{
     context::{CInitializeArgs, CInitializeFlags, Pkcs11},
     mechanism::Mechanism,
@@ -16,19 +16,10 @@ use std::path::PathBuf;
 pub const PIN: &str = "4711-user";
 const SO_PIN: &str = "4711-officer";
 
-/// Where distributions put the module.
-const PLACES: [&str; 5] = [
-    "/usr/lib/softhsm/libsofthsm2.so",
-    "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
-    "/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so",
-    "/usr/lib64/pkcs11/libsofthsm2.so",
-    "/usr/local/lib/softhsm/libsofthsm2.so",
-];
-
 /// The module, or none where SoftHSM is not installed. `SOFTHSM2_MODULE` names another.
 pub fn module() -> Option<PathBuf> {
     let named = std::env::var_os("SOFTHSM2_MODULE").map(PathBuf::from);
-    named.into_iter().chain(PLACES.map(PathBuf::from)).find(|path| path.exists())
+    named.filter(|path| path.exists()).or_else(|| usual_place("libsofthsm2.so"))
 }
 
 /// Runs `body` in a child process with an empty SoftHSM; skips where there is none. `test` is the test's full name.

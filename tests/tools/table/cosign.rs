@@ -1,6 +1,6 @@
 //! cosign, as Debian builds it.
 
-use super::{Cannot, PLAIN, Tool};
+use super::{ALWAYS, Cannot, PLAIN, Tool};
 
 pub const COSIGN: Tool = Tool {
     name: "cosign",
@@ -15,17 +15,14 @@ pub const COSIGN: Tool = Tool {
     cannot: &[
         Cannot {
             distribution: Some("bookworm"),
-            holds: "true",
-            key: None,
             why: "Debian 12 has no cosign, and PyPI none with PKCS #11",
-            error: None,
+            ..ALWAYS
         },
         Cannot {
             distribution: Some("trixie"),
-            holds: "true",
-            key: None,
             why: "Debian 13 builds it without PKCS #11; a build of its sources with the tag `pkcs11key` has it, and is not run here",
             error: Some("opening pkcs11 token key: unimplemented"),
+            ..ALWAYS
         },
     ],
     ..PLAIN

@@ -1,7 +1,7 @@
 //! gpg, whose agent reaches the key through gnupg-pkcs11-scd; the agent's helpers hide what the gate says. What is
 //! prepared here serves `gpgsm.rs` and `rpmsign.rs` too.
 
-use super::{Cannot, Key, Shows, Tool, rsa};
+use super::{ALWAYS, Cannot, Key, Shows, Tool, rsa};
 
 /// Starts an agent with the smart-card daemon of PKCS #11, and has it learn the keys. In the place of a person there is
 /// a program that answers with the PIN.
@@ -41,13 +41,7 @@ gpg --export >public.gpg; gpg --armor --export >public.asc
 pub(super) use openpgp_key;
 
 /// Why none of the three signs with EC.
-pub const RSA_ONLY: Cannot = Cannot {
-    distribution: None,
-    holds: "true",
-    key: Some(Key::Ec),
-    why: "gnupg-pkcs11-scd offers RSA keys only",
-    error: None,
-};
+pub const RSA_ONLY: Cannot = Cannot { key: Some(Key::Ec), why: "gnupg-pkcs11-scd offers RSA keys only", ..ALWAYS };
 
 pub const GPG: Tool = Tool {
     name: "gpg",

@@ -175,6 +175,9 @@ pub struct Cannot {
     pub error: Option<&'static str>,
 }
 
+/// For all keys everywhere, with nothing to try; to take the rest from.
+pub const ALWAYS: Cannot = Cannot { distribution: None, holds: "true", key: None, why: "", error: None };
+
 /// A tool to take the rest from.
 pub const PLAIN: Tool = Tool {
     name: "",

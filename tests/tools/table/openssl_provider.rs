@@ -1,9 +1,13 @@
-//! openssl with pkcs11-provider, the successor of the engine.
+//! openssl with pkcs11-provider, the successor of the engine. Its configuration serves `sign_file.rs` too.
 
-use super::{Cannot, Key, PLAIN, Row, Tool, ec, rsa};
+use super::{ALWAYS, Cannot, Key, PLAIN, Row, Tool, ec, rsa};
 
-/// Without `no-deinit`, version 1.0 ends with a segmentation fault after a good signature, with any module.
-const PREPARE: &str = r#"cat >provider.cnf <<END
+/// Writes openssl's configuration of the provider, with a line about the PIN where the tool gives none itself. Without
+/// `no-deinit`, version 1.0 ends with a segmentation fault after a good signature, with any module.
+macro_rules! configuration {
+    ($($pin:literal)?) => {
+        concat!(
+            r#"cat >provider.cnf <<END
 openssl_conf = openssl_init
 [openssl_init]
 providers = providers
@@ -14,24 +18,23 @@ pkcs11 = pkcs11_provider
 activate = 1
 [pkcs11_provider]
 pkcs11-module-path = $MODULE
-pkcs11-module-token-pin = $PIN
-pkcs11-module-quirks = no-deinit
+"#,
+            $($pin, "\n",)?
+            r#"pkcs11-module-quirks = no-deinit
 activate = 1
-END"#;
+END"#
+        )
+    };
+}
+pub(super) use configuration;
 
 const PROVIDER: Tool = Tool {
     need: "openssl-provider",
     present: "ls /usr/lib/*/ossl-modules/pkcs11.so",
     version: "dpkg-query -W -f '${Version}' pkcs11-provider | sed 's/-.*//'",
-    prepare: PREPARE,
+    prepare: configuration!("pkcs11-module-token-pin = $PIN"),
     says: "provider signature failure",
-    cannot: &[Cannot {
-        distribution: Some("bookworm"),
-        holds: "true",
-        key: None,
-        why: "Debian 12 has no pkcs11-provider",
-        error: None,
-    }],
+    cannot: &[Cannot { distribution: Some("bookworm"), why: "Debian 12 has no pkcs11-provider", ..ALWAYS }],
     ..PLAIN
 };
 

@@ -1,6 +1,6 @@
 //! osslsigncode: Authenticode for programs, installers, cabinets and PowerShell scripts.
 
-use super::{Cannot, PLAIN, Tool, ec, rsa};
+use super::{ALWAYS, Cannot, PLAIN, Tool, ec, rsa};
 
 /// Its command line for a kind of file.
 macro_rules! sign {
@@ -97,9 +97,9 @@ pub const OSSLSIGNCODE_PS1: Tool = Tool {
     cannot: &[Cannot {
         distribution: Some("bookworm"),
         holds: "osslsigncode --version 2>&1 | grep -E '^osslsigncode 2\\.[0-7],'",
-        key: None,
         why: "Debian 12's osslsigncode 2.5 does not know scripts; 2.9 of its backports does",
         error: Some("Unrecognized file type: in.ps1"),
+        ..ALWAYS
     }],
     ..OSSLSIGNCODE
 };

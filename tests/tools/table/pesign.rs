@@ -1,6 +1,6 @@
 //! pesign, for UEFI Secure Boot, with NSS. It asks for the PIN on the terminal, so it is given one.
 
-use super::{Cannot, Key, PLAIN, Tool, rsa};
+use super::{ALWAYS, Cannot, Key, PLAIN, Tool, rsa};
 
 pub const PESIGN: Tool = Tool {
     name: "pesign",
@@ -36,13 +36,7 @@ sbverify --cert "$CA" out.efi"#,
     spoil: "printf X | dd of=out.efi bs=1 seek=513 conv=notrunc",
     rows: &[rsa("CKM_RSA_PKCS or CKM_SHA256_RSA_PKCS")],
     says: "error signing data: Unknown PKCS #11 error.",
-    cannot: &[Cannot {
-        distribution: None,
-        holds: "true",
-        key: Some(Key::Ec),
-        why: "UEFI Secure Boot takes RSA only, and so does pesign",
-        error: None,
-    }],
+    cannot: &[Cannot { key: Some(Key::Ec), why: "UEFI Secure Boot takes RSA only, and so does pesign", ..ALWAYS }],
     remark: "pesign asks for the PIN on the terminal; in the tests `answer.py` is the terminal.",
     ..PLAIN
 };

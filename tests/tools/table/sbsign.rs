@@ -1,6 +1,6 @@
 //! sbsign, for UEFI Secure Boot, with libp11's engine. Its verifier is also the one of `pesign.rs`.
 
-use super::{Cannot, Key, PLAIN, Tool, rsa};
+use super::{ALWAYS, Cannot, Key, PLAIN, Tool, rsa};
 
 pub const SBSIGN: Tool = Tool {
     name: "sbsign",
@@ -17,12 +17,6 @@ sbverify --cert "$CERT" out.efi"#,
     spoil: "printf X | dd of=out.efi bs=1 seek=513 conv=notrunc",
     rows: &[rsa("CKM_RSA_PKCS")],
     says: "PKCS#11 module:ERR_CKR_error:Function not supported",
-    cannot: &[Cannot {
-        distribution: None,
-        holds: "true",
-        key: Some(Key::Ec),
-        why: "UEFI Secure Boot takes RSA only",
-        error: None,
-    }],
+    cannot: &[Cannot { key: Some(Key::Ec), why: "UEFI Secure Boot takes RSA only", ..ALWAYS }],
     ..PLAIN
 };

@@ -1,6 +1,6 @@
 //! The kernel's sign-file, for modules.
 
-use super::{Cannot, PLAIN, Tool, ec, rsa};
+use super::{ALWAYS, Cannot, PLAIN, Tool, ec, openssl_provider, rsa};
 
 pub const SIGN_FILE: Tool = Tool {
     name: "sign-file",
@@ -9,21 +9,7 @@ pub const SIGN_FILE: Tool = Tool {
     verifier: "openssl cms over the module without its appendix",
     present: "ls /usr/lib/linux-kbuild-*/scripts/sign-file",
     version: "ls /usr/lib/linux-kbuild-*/scripts/sign-file | sed 's/.*kbuild-//; s/.scripts.*//' | sort -V | tail -n 1",
-    prepare: r#"cp module.ko in.ko
-cat >provider.cnf <<END
-openssl_conf = openssl_init
-[openssl_init]
-providers = providers
-[providers]
-default = default_provider
-pkcs11 = pkcs11_provider
-[default_provider]
-activate = 1
-[pkcs11_provider]
-pkcs11-module-path = $MODULE
-pkcs11-module-quirks = no-deinit
-activate = 1
-END"#,
+    prepare: concat!("cp module.ko in.ko\n", openssl_provider::configuration!()),
     sign: r#"SIGN_FILE=$(ls /usr/lib/linux-kbuild-*/scripts/sign-file | sort -V | tail -n 1)
 OPENSSL_CONF=provider.cnf KBUILD_SIGN_PIN="$PIN" "$SIGN_FILE" sha256 "$URI" "$CERT" in.ko out.ko"#,
     output: "out.ko",
@@ -36,10 +22,9 @@ openssl cms -verify -binary -inform DER -in signed.p7 -content signed.ko -certfi
     says: "At main.c",
     cannot: &[Cannot {
         distribution: Some("bookworm"),
-        holds: "true",
-        key: None,
         why: "Debian 12's build takes keys of tokens through OpenSSL's provider only, which Debian 12 does not package",
         error: Some("OSSL_PROVIDER_try_load(pkcs11)"),
+        ..ALWAYS
     }],
     ..PLAIN
 };

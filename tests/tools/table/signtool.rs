@@ -1,6 +1,6 @@
 //! Microsoft's signtool.
 
-use super::{Cannot, PLAIN, Tool};
+use super::{ALWAYS, Cannot, PLAIN, Tool};
 
 pub const SIGNTOOL: Tool = Tool {
     name: "signtool",
@@ -8,11 +8,8 @@ pub const SIGNTOOL: Tool = Tool {
     signs: "a Windows program",
     present: "false",
     cannot: &[Cannot {
-        distribution: None,
-        holds: "true",
-        key: None,
         why: "runs on Windows only and knows no PKCS #11; osslsigncode makes the same signatures",
-        error: None,
+        ..ALWAYS
     }],
     ..PLAIN
 };

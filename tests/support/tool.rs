@@ -1,6 +1,12 @@
-//! Whether what a test needs is here, and what a run of a program came to. Also for `tests/setup`.
+//! Whether what a test needs is here, and what a run of a program came to.
 //! Must never let something missing pass unseen: `skipped:` on stdout, or a failure where it is required.
 
+#[path = "required.rs"]
+mod required;
+#[path = "usual_place.rs"]
+mod usual_place;
+
+pub use required::required;
 use std::{
     env,
     fs::{self, File},
@@ -9,8 +15,9 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+use usual_place::usual_place;
 
-/// What a test needs. The names are those of SIGNGATE_REQUIRE.
+/// What a test needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Need {
     Softhsm,
@@ -18,6 +25,7 @@ pub enum Need {
     Java,
     Osslsigncode,
     OpensslEngine,
+    Gnutls,
     P11Kit,
     Ssh,
     Gpg,
@@ -29,54 +37,30 @@ pub enum Need {
     CargoDeb,
 }
 
-impl Need {
-    fn name(self) -> &'static str {
-        match self {
-            Need::Softhsm => "softhsm",
-            Need::Opensc => "opensc",
-            Need::Java => "java",
-            Need::Osslsigncode => "osslsigncode",
-            Need::OpensslEngine => "openssl-engine",
-            Need::P11Kit => "p11-kit",
-            Need::Ssh => "ssh",
-            Need::Gpg => "gpg",
-            Need::Git => "git",
-            Need::Apksigner => "apksigner",
-            Need::Systemd => "systemd",
-            Need::Root => "root",
-            Need::Container => "container",
-            Need::CargoDeb => "package",
-        }
-    }
-
-    fn installed(self) -> bool {
-        match self {
-            Need::Softhsm => softhsm().is_some(),
-            Need::Opensc => on_path("pkcs11-tool"),
-            Need::Java => on_path("jarsigner") && on_path("keytool") && on_path("jar"),
-            Need::Osslsigncode => on_path("osslsigncode") && engine(),
-            Need::OpensslEngine => on_path("openssl") && engine(),
-            Need::P11Kit => on_path("p11-kit") && p11_kit_client().is_some(),
-            Need::Ssh => on_path("ssh-keygen") && on_path("ssh-agent"),
-            Need::Gpg => on_path("gpg") && on_path("gnupg-pkcs11-scd"),
-            Need::Git => on_path("git") && on_path("ssh-agent"),
-            Need::Apksigner => on_path("apksigner"),
-            Need::Systemd => on_path("systemd-socket-activate") && on_path("systemd-analyze"),
-            Need::Root => nix::unistd::geteuid().is_root() && on_path("useradd") && on_path("setpriv"),
-            Need::Container => image().is_some(),
-            Need::CargoDeb => package().is_some(),
-        }
-    }
-}
+/// Each with its word in SIGNGATE_REQUIRE, and whether it is here.
+const NEEDS: [(Need, &str, fn() -> bool); 15] = [
+    (Need::Softhsm, "softhsm", || softhsm().is_some()),
+    (Need::Opensc, "opensc", || on_path("pkcs11-tool")),
+    (Need::Java, "java", || on_path("jarsigner") && on_path("keytool") && on_path("jar")),
+    (Need::Osslsigncode, "osslsigncode", || on_path("osslsigncode") && engine()),
+    (Need::OpensslEngine, "openssl-engine", || on_path("openssl") && engine()),
+    (Need::Gnutls, "gnutls", || on_path("p11tool") && on_path("certtool")),
+    (Need::P11Kit, "p11-kit", || on_path("p11-kit") && p11_kit_client().is_some()),
+    (Need::Ssh, "ssh", || on_path("ssh-keygen") && on_path("ssh-agent")),
+    (Need::Gpg, "gpg", || on_path("gpg") && on_path("gnupg-pkcs11-scd")),
+    (Need::Git, "git", || on_path("git") && on_path("ssh-agent")),
+    (Need::Apksigner, "apksigner", || on_path("apksigner")),
+    (Need::Systemd, "systemd", || on_path("systemd-socket-activate") && on_path("systemd-analyze")),
+    (Need::Root, "root", || nix::unistd::geteuid().is_root() && on_path("useradd") && on_path("setpriv")),
+    (Need::Container, "container", || image().is_some()),
+    (Need::CargoDeb, "package", || package().is_some()),
+];
 
 /// Whether all is there. If not, the test is skipped, says so, and must return at once.
 pub fn installed(test: &str, needs: &[Need]) -> bool {
-    let required = env::var("SIGNGATE_REQUIRE").unwrap_or_default();
-    for need in needs {
-        if !need.installed() {
-            let name = need.name();
-            let is_required = required.split(',').any(|one| one.trim() == name);
-            assert!(!is_required, "{name} is missing, and SIGNGATE_REQUIRE names it");
+    for (_, name, is_here) in NEEDS.iter().filter(|(need, ..)| needs.contains(need)) {
+        if !is_here() {
+            assert!(!required(name), "{name} is missing, and SIGNGATE_REQUIRE names it");
             println!("skipped: {test} ({name} is not here)");
             return false;
         }
@@ -96,19 +80,12 @@ fn engine() -> bool {
 
 /// SoftHSM's module.
 pub fn softhsm() -> Option<PathBuf> {
-    let places = [PathBuf::from("/usr/lib"), PathBuf::from("/usr/local/lib")];
-    beside_multiarch(&places, "softhsm/libsofthsm2.so")
+    usual_place("libsofthsm2.so")
 }
 
 /// The module that leads to p11-kit's server.
 pub fn p11_kit_client() -> Option<PathBuf> {
-    let places = [PathBuf::from("/usr/lib"), PathBuf::from("/usr/lib64")];
-    beside_multiarch(&places, "pkcs11/p11-kit-client.so")
-}
-
-fn beside_multiarch(places: &[PathBuf], file: &str) -> Option<PathBuf> {
-    let multiarch = fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
-    places.iter().cloned().chain(multiarch).map(|folder| folder.join(file)).find(|path| path.exists())
+    usual_place("p11-kit-client.so")
 }
 
 /// A Debian with OpenSC to run in: what `ci/e2e-image` makes.
@@ -137,7 +114,7 @@ pub struct Ran {
 }
 
 impl Ran {
-    /// Runs to the end, without a terminal, for two minutes at most.
+    /// Runs to the end, without a terminal, for two minutes at most: libp11 hangs when it cannot open a session.
     pub fn of(command: &mut Command) -> Ran {
         let folder = tempfile::tempdir().unwrap();
         let (out, err) = (folder.path().join("out"), folder.path().join("err"));
@@ -158,10 +135,11 @@ impl Ran {
         }
     }
 
-    /// Exit status 0.
+    /// Exit status 0, and no complaint of the gate.
     #[track_caller]
     pub fn succeeded(self) -> Ran {
         assert_eq!(self.code, Some(0), "{self:#?}");
+        assert_eq!(self.denials().len(), 0, "{self:#?}");
         self
     }
 
@@ -187,33 +165,9 @@ impl Ran {
         assert!(ran.stdout.contains(words) || ran.stderr.contains(words), "no `{words}` in {ran:#?}");
         ran
     }
-}
 
-/// A Windows program: headers and 0x200 bytes of code, as a linker lays them out (Microsoft's "PE Format").
-pub fn portable_executable() -> Vec<u8> {
-    let mut file = vec![0; 0x400];
-    let mut put = |at: usize, bytes: &[u8]| file[at..at + bytes.len()].copy_from_slice(bytes);
-    put(0, b"MZ");
-    put(0x3c, &0x40_u32.to_le_bytes());
-    put(0x40, b"PE\0\0");
-    // COFF header: AMD64, one section, 240 bytes of optional header, executable.
-    put(0x44, &[0x64, 0x86, 1, 0]);
-    put(0x54, &[240, 0, 0x22, 0]);
-    // Optional header: PE32+, entry point, image base, alignments, versions, sizes, console, 16 directories.
-    put(0x58, &[0x0b, 0x02]);
-    put(0x68, &0x1000_u32.to_le_bytes());
-    put(0x70, &0x1_4000_0000_u64.to_le_bytes());
-    put(0x78, &0x1000_u32.to_le_bytes());
-    put(0x7c, &0x200_u32.to_le_bytes());
-    put(0x88, &6_u16.to_le_bytes());
-    put(0x90, &0x2000_u32.to_le_bytes());
-    put(0x94, &0x200_u32.to_le_bytes());
-    put(0x9c, &3_u16.to_le_bytes());
-    put(0xc4, &16_u32.to_le_bytes());
-    // The section table and the code: `ret`.
-    put(0x148, b".text");
-    put(0x150, &[1, 0, 0, 0, 0, 0x10, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0]);
-    put(0x16c, &0x6000_0020_u32.to_le_bytes());
-    put(0x200, &[0xc3]);
-    file
+    /// The gate's lines about refusals. A tool may have begun the line itself, as p11tool does.
+    pub fn denials(&self) -> Vec<&str> {
+        self.stderr.lines().filter_map(|line| Some(&line[line.find("signgate: DENIED")?..])).collect()
+    }
 }

@@ -79,15 +79,15 @@ pub(crate) fn standing(into: &mut Vec<u8>, facts: &Facts<'_>) {
 pub(crate) fn intent_like(line: &mut Vec<u8>, facts: &Facts<'_>, like: u64, position: Position<'_>) {
     let at = Time::of(facts.at);
     let mut object = Object::begin(line);
-    object.plain("at", Some(at.text()));
+    object.letters("at", Some(at.letters()));
     object.hex("digest", facts.digest.map(|(_, value)| value), 64);
-    object.plain("id", str::from_utf8(&facts.decision.letters()).ok());
+    object.letters("id", Some(&facts.decision.letters()));
     object.number("intent", Some(like));
     object.plain("kind", Some(Kind::Intent.word()));
     object.number("monotonic_us", position.monotonic_us);
     object.hex("previous", Some(&position.previous.0), 32);
     object.number("sequence", Some(position.number));
-    object.plain("trusted", Some(at.text()));
+    object.letters("trusted", Some(at.letters()));
     object.end();
 }
 
@@ -98,7 +98,7 @@ pub(crate) fn intent(line: &mut Vec<u8>, facts: &Facts<'_>, position: Position<'
     let mut object = Object::begin(line);
     object.text("application", calling.application, text::PATH);
     object.text("application_sha256", calling.application_sha256, 64);
-    object.plain("at", Some(at.text()));
+    object.letters("at", Some(at.letters()));
     object.plain("boot", host_clock::boot_id());
     // RFC 5280, section 4.1.2.2: at most 20 octets.
     object.hex("certificate_serial", facts.certificate_serial, 20);
@@ -107,7 +107,7 @@ pub(crate) fn intent(line: &mut Vec<u8>, facts: &Facts<'_>, position: Position<'
     object.list("groups", facts.principal.map_or(&[], |principal| principal.groups));
     object.plain("hash", facts.digest.map(|(hash, _)| hash.name()));
     object.text("host", calling.host, text::NAME);
-    object.plain("id", str::from_utf8(&facts.decision.letters()).ok());
+    object.letters("id", Some(&facts.decision.letters()));
     object.text("identified_by", facts.principal.map(|principal| principal.identified_by), text::NAME);
     object.hex("key", facts.key.as_ref().map(|key| key.0.as_slice()), 32);
     object.plain("kind", Some(Kind::Intent.word()));
@@ -128,7 +128,7 @@ pub(crate) fn intent(line: &mut Vec<u8>, facts: &Facts<'_>, position: Position<'
     }
     object.number("sequence", Some(position.number));
     object.text("signer", Some(facts.signer), text::NAME);
-    object.plain("trusted", Some(at.text()));
+    object.letters("trusted", Some(at.letters()));
     object.plain("verdict", Some(Verdict::Permit.word()));
     object.end();
 }
@@ -151,7 +151,7 @@ pub(crate) fn outcome(
         Outcome::VerifyFailed { latency, .. } => (Ending::VerifyFailed, None, "", Some(*latency)),
     };
     let mut object = Object::begin(line);
-    object.plain("at", Some(at.text()));
+    object.letters("at", Some(at.letters()));
     if let Some(code) = code {
         object.name("code");
         // Writing to a Vec never fails.
@@ -166,7 +166,7 @@ pub(crate) fn outcome(
     object.hex("previous", Some(&position.previous.0), 32);
     object.number("sequence", Some(position.number));
     object.hex("signature_sha256", signature.map(|hash| hash.0.as_slice()), 32);
-    object.plain("trusted", Some(at.text()));
+    object.letters("trusted", Some(at.letters()));
     object.end();
 }
 
@@ -210,8 +210,8 @@ impl Time {
         Time { text, length }
     }
 
-    fn text(&self) -> &str {
-        self.text.get(..self.length).and_then(|text| str::from_utf8(text).ok()).unwrap_or_default()
+    fn letters(&self) -> &[u8] {
+        self.text.get(..self.length).unwrap_or_default()
     }
 }
 
@@ -240,10 +240,15 @@ impl<'l> Object<'l> {
 
     /// Text of ours, which needs neither cleaning nor escapes.
     fn plain(&mut self, name: &str, value: Option<&str>) {
+        self.letters(name, value.map(str::as_bytes));
+    }
+
+    /// The same in ASCII.
+    fn letters(&mut self, name: &str, value: Option<&[u8]>) {
         if let Some(value) = value {
             self.name(name);
             self.line.push(b'"');
-            self.line.extend_from_slice(value.as_bytes());
+            self.line.extend_from_slice(value);
             self.line.push(b'"');
         }
     }

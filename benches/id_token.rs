@@ -16,6 +16,7 @@ use std::{
     process::Command,
     time::{Duration, Instant},
 };
+use x509_cert::der::{Decode, asn1::Uint};
 
 const FOLDER: &str = "SIGNGATE_BENCH_FOLDER";
 const RUNS: usize = 50;
@@ -55,11 +56,13 @@ fn prepare(folder: &Path, alg: &str) -> usize {
         RsaKeyPair::generate(KeySize::Rsa3072).expect("a key pair"),
         EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key pair"),
     );
+    // RFC 8017, appendix A.1.1: modulus and exponent.
+    let numbers = Vec::<Uint>::from_der(rsa.public_key().as_ref()).expect("an RSAPublicKey");
     let (x, y) = ec.public_key().as_ref()[1..].split_at(32);
     let key: Value = match alg {
         "RS256" => json!({ "kty": "RSA", "kid": "k", "alg": alg,
-            "n": encoded(rsa.public_key().modulus().big_endian_without_leading_zero()),
-            "e": encoded(rsa.public_key().exponent().big_endian_without_leading_zero()) }),
+            "n": encoded(numbers[0].as_bytes()),
+            "e": encoded(numbers[1].as_bytes()) }),
         _ => json!({ "kty": "EC", "kid": "k", "alg": alg, "crv": "P-256", "x": encoded(x), "y": encoded(y) }),
     };
     let user = |number: usize| {

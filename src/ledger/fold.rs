@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use nix::fcntl::{Flock, FlockArg};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::{self, File, OpenOptions},
+    fs::{self, File, Metadata, OpenOptions},
     io::{self, Read, Seek, SeekFrom},
     os::unix::fs::OpenOptionsExt,
     path::Path,
@@ -73,10 +73,14 @@ impl Store {
         for name in &names {
             let path = place.join(name);
             let mut row = rows.iter().find(|row| row.name == *name).cloned().unwrap_or_else(|| JournalRow::new(name));
+            // Most are of processes that have ended and are folded: those are not even opened.
+            let is_done = |metadata: Metadata| metadata.len() == row.folded && !reach.sweeps;
             // A file that can not be read keeps nobody from the other ones; it stays, and doctor names it.
+            if fs::symlink_metadata(&path).is_ok_and(is_done) {
+                continue;
+            }
             let Ok(file) = open(&path) else { continue };
-            let Ok(metadata) = file.metadata() else { continue };
-            if !metadata.is_file() || (metadata.len() == row.folded && !reach.sweeps) {
+            if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
                 continue;
             }
             let (mut file, has_ended) = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {

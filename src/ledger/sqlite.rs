@@ -23,7 +23,7 @@ use std::{path::PathBuf, process, sync::Arc, time::Instant};
 
 /// A journal of this length is folded by its own process: in bytes, about 70,000 signatures.
 const LONGEST_JOURNAL: u64 = 64 * 1024 * 1024;
-/// What the beginning and the end of a process fold at most, in bytes: a few milliseconds.
+/// What the end of a process folds at most, in bytes: a few milliseconds.
 const IN_PASSING: u64 = 256 * 1024;
 /// So many journals may lie there until a process that begins removes those that have ended.
 const MOST_JOURNALS: usize = 64;
@@ -165,8 +165,10 @@ impl SqliteLedger {
             if let Some(journal) = &*self.journal.lock() {
                 return Ok(Arc::clone(journal));
             }
-            let is_crowded = store.rows().journals()?.len() >= MOST_JOURNALS;
-            store.fold(if is_crowded { Reach::ALL } else { Reach { most: IN_PASSING, sweeps: false } })?;
+            // What others left is folded when a process ends: a tool that begins has somebody waiting for it.
+            if store.rows().journals()?.len() >= MOST_JOURNALS {
+                store.fold(Reach::ALL)?;
+            }
             let tail = store.rows().tail()?.ok_or_else(|| LedgerError::Damaged("it has no record".to_owned()))?;
             if tail.trusted.duration_since(now) > super::CLOCK_TOLERANCE {
                 return Err(LedgerError::ClockTurnedBack { now, trusted: tail.trusted });

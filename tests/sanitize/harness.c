@@ -365,7 +365,10 @@ static void part_exit(void) {
     sigaction(SIGALRM, &action, 0);
     ualarm(1000, 1000);
     pthread_t thread;
-    for (int i = 0; i < 2; i++) pthread_create(&thread, 0, signs_until_stopped, &slot);
+    for (int i = 0; i < 2; i++) {
+        pthread_create(&thread, 0, signs_until_stopped, &slot);
+        pthread_detach(thread);
+    }
     ulong_t session = open_session(slot);
     log_in(session);
     struct mechanism sha256_rsa = {0x40, 0, 0};

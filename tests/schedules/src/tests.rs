@@ -1,5 +1,8 @@
 //! What must hold in every order. `SIGNGATE_SCHEDULES` sets how many orders are tried at random where there are too many for
-//! all of them.
+//! all of them. Seen to fail when, in `life.rs`, C_Finalize ends the HSM's module under calls or gives up at once, the end
+//! does not say that it is under way, C_Initialize does not wait for it or decides under another lock than it begins, or
+//! a home is published over another; and when, in `sessions.rs`, a closed session stays, the last one is looked for under
+//! another lock, an operation is put back in another's turn, or turns are not counted.
 
 use crate::{
     abi,

@@ -30,8 +30,9 @@ pub fn run(data: &[u8]) -> bool {
 
 fn believed(armored: &str, signer: &Signer) {
     // In lines of the one length that this reader takes; OpenSSH takes any.
-    let lines = armored.lines().filter(|line| !line.starts_with("-----"));
-    let blob = data_encoding::BASE64.decode(lines.collect::<String>().as_bytes()).expect("base64");
+    let encoded: String = armored.lines().filter(|line| !line.starts_with("-----")).collect();
+    let blob = data_encoding::BASE64.decode(encoded.as_bytes()).expect("base64");
+    assert_eq!(data_encoding::BASE64.encode(&blob), encoded, "two texts of one signature");
     let other = SshSig::from_pem(pen::armor(&blob)).expect("an SSH signature to another reader");
     assert_eq!(other.namespace(), NAMESPACE);
     assert!(other.reserved().is_empty());

@@ -4,6 +4,7 @@
 //! Read next: `verify.rs`.
 
 use super::{AuditError, merkle::Node};
+use crate::policy::base64;
 use aws_lc_rs::{
     digest::{SHA256, digest},
     rand::SystemRandom,
@@ -81,7 +82,7 @@ impl Checkpoint {
         if size != number.to_string() {
             return Err(wrong("the number has leading zeros or a sign"));
         }
-        let root = BASE64.decode(root.as_bytes()).ok().and_then(|bytes| Node::try_from(bytes).ok());
+        let root = base64::read(root.as_bytes()).and_then(|bytes| Node::try_from(bytes).ok());
         let root = root.ok_or_else(|| wrong("the third line is no hash"))?;
         if origin.is_empty() {
             return Err(wrong("it names no log"));
@@ -158,7 +159,7 @@ impl VerifyingKey {
         let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(wrong("expected `name+id+key`"));
         };
-        let bytes = BASE64.decode(key.as_bytes()).map_err(|_| wrong("the key is not base64"))?;
+        let bytes = base64::read(key.as_bytes()).ok_or_else(|| wrong("the key is not base64"))?;
         let public = match bytes.split_first() {
             Some((&ED25519_TYPE, public)) if public.len() == 32 => public.to_vec(),
             _ => return Err(wrong("only Ed25519 is supported")),
@@ -175,7 +176,7 @@ impl VerifyingKey {
             let Some((name, signature)) = line.strip_prefix(DASH).and_then(|rest| rest.split_once(' ')) else {
                 return false;
             };
-            let Ok(bytes) = BASE64.decode(signature.as_bytes()) else { return false };
+            let Some(bytes) = base64::read(signature.as_bytes()) else { return false };
             let Some((id, signature)) = bytes.split_at_checked(4) else { return false };
             name == self.name
                 && id == self.id
@@ -241,6 +242,27 @@ mod tests {
         let signature = "— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n";
         assert!(verifier.has_signed(text, signature));
         assert!(!verifier.has_signed(&text.replace("your", "my"), signature));
+    }
+
+    #[test]
+    fn hash_key_and_signature_have_one_text_each() {
+        let (key, checkpoint) = (key(), Checkpoint::new("here", 17, [3; 32]));
+        let verifier = key.verifier("here");
+        let note = checkpoint.note(Some(&key));
+        let read = VerifyingKey::read(&verifier).unwrap();
+        // The first three bytes as three texts of one byte.
+        let apart = |text: &str| {
+            let bytes = BASE64.decode(text.as_bytes()).unwrap();
+            bytes.iter().map(|byte| BASE64.encode(&[*byte])).collect::<String>()
+        };
+        let root = note.replacen("AwMD", &apart("AwMD"), 1);
+        assert!(Checkpoint::read(&note, None).is_ok() && Checkpoint::read(&root, None).is_err());
+        let start = &note[note.find(DASH).unwrap() + DASH.len() + "signgate-audit/here ".len()..][..4];
+        assert!(Checkpoint::read(&note.replacen(start, &apart(start), 1), Some(&read)).is_err());
+        let start = &verifier[verifier.rfind('+').unwrap() + 1..][..4];
+        assert!(
+            VerifyingKey::read(&verifier.replacen(&format!("+{start}"), &format!("+{}", apart(start)), 1)).is_err()
+        );
     }
 
     #[test]

@@ -29,9 +29,8 @@ impl ApproverKey {
                 all.join(", ")
             ));
         };
-        let blob = data_encoding::BASE64
-            .decode(encoded.as_bytes())
-            .map_err(|_| "the key is not base64; copy the whole line of the `.pub` file".to_owned())?;
+        let blob = super::base64::read(encoded.as_bytes())
+            .ok_or_else(|| "the key is not base64; copy the whole line of the `.pub` file".to_owned())?;
         kind.check(&blob)?;
         Ok(ApproverKey { blob: blob.into(), expires })
     }
@@ -190,6 +189,7 @@ mod tests {
         let good = line("ssh-ed25519", &[&[7; 32]]);
         assert!(read(&good).is_ok());
         assert!(read(&good.replacen("ssh-ed25519 ", "ssh-rsa ", 1)).is_err());
+        assert!(read(&good.replacen("AAAA", "AA==AA==AA==", 1)).is_err());
         assert!(read(&line("ssh-ed25519", &[&[7; 31]])).is_err());
         assert!(read(&line("ssh-ed25519", &[&[7; 32], b"more"])).is_err());
         assert!(read(&line("ssh-dss", &[&[7; 32]])).unwrap_err().contains("not accepted"));

@@ -3,6 +3,7 @@
 //! Read next: `decide.rs`, the only place that can say Permit; `model.rs` for the words of the document.
 
 pub mod algorithm;
+pub mod base64;
 pub mod public_key;
 pub mod slot_id;
 

@@ -4,6 +4,7 @@
 //! Read next: `sshsig.rs`.
 
 use super::ssh_wire::{Wire, WireError};
+use crate::policy::base64;
 use aws_lc_rs::{digest, signature};
 use std::fmt;
 
@@ -151,9 +152,8 @@ impl SshPublicKey {
         }
         let mut words = line.split([' ', '\t']);
         let (kind, encoded) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let blob = data_encoding::BASE64
-            .decode(encoded.as_bytes())
-            .map_err(|_| SshKeyError::Malformed("public key line: expected `kind base64 comment`"))?;
+        let blob = base64::read(encoded.as_bytes())
+            .ok_or(SshKeyError::Malformed("public key line: expected `kind base64 comment`"))?;
         if Wire::new(&blob).text() != Ok(kind) {
             return Err(SshKeyError::Malformed("public key line: its kind is not the kind of the key"));
         }

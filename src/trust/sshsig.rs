@@ -7,6 +7,7 @@ use super::{
     ssh_key::{SshKeyError, SshPublicKey},
     ssh_wire::{Wire, WireError, put_string},
 };
+use crate::policy::base64;
 use aws_lc_rs::digest;
 use std::fmt;
 
@@ -146,7 +147,7 @@ fn dearmor(armored: &str) -> Result<Vec<u8>, SshSigError> {
     let body = armored.strip_prefix(BEGIN).ok_or(SshSigError::Armor)?;
     let body = body.strip_suffix('\n').unwrap_or(body).strip_suffix(END).ok_or(SshSigError::Armor)?;
     let encoded: Vec<u8> = body.bytes().filter(|byte| *byte != b'\n').collect();
-    data_encoding::BASE64.decode(&encoded).map_err(|_| SshSigError::Armor)
+    base64::read(&encoded).ok_or(SshSigError::Armor)
 }
 
 fn short(text: &str) -> String {
@@ -256,6 +257,7 @@ mod tests {
             good.replace("-----END SSH SIGNATURE-----", ""),
             good.replacen("U1NI", "U1N ", 1),
             good.replacen("U1NI", "U1N=", 1),
+            good.replacen("U1NI", "Uw==Uw==SA==", 1),
         ] {
             assert_eq!(verify(&bad, NAMESPACE, b"yes"), Err(SshSigError::Armor), "{bad}");
         }

@@ -111,27 +111,48 @@ static void log_in(ulong_t session) {
     CALL(C_Login, session, 1ul, pin, (ulong_t)strlen(pin));
 }
 
+/* Memory of exactly this size, so that a checker sees one byte too many. */
+static unsigned char *exactly(size_t size) {
+    unsigned char *memory = malloc(size);
+    if (!memory) fail("no memory", size);
+    memset(memory, 'd', size);
+    return memory;
+}
+
+static ulong_t sign_in_parts(ulong_t session, unsigned char *data, ulong_t count) {
+    ulong_t length = 0;
+    for (int i = 0; i < 3; i++) {
+        ulong_t code = CALL(C_SignUpdate, session, data, count);
+        if (code != CKR_OK) return code;
+    }
+    ulong_t code = CALL(C_SignFinal, session, (void *)0, &length);
+    if (code != CKR_OK) return code;
+    unsigned char *signature = exactly(length);
+    code = CALL(C_SignFinal, session, signature, &length);
+    free(signature);
+    return code;
+}
+
+static ulong_t sign_at_once(ulong_t session, unsigned char *data, ulong_t count) {
+    ulong_t length = 0, room = 1;
+    ulong_t code = CALL(C_Sign, session, data, count, (void *)0, &length);
+    if (code != CKR_OK) return code;
+    unsigned char *small = exactly(room), *signature = exactly(length);
+    code = CALL(C_Sign, session, data, count, small, &room);
+    if (code == CKR_BUFFER_TOO_SMALL) code = CALL(C_Sign, session, data, count, signature, &length);
+    free(small);
+    free(signature);
+    return code;
+}
+
 static ulong_t sign(ulong_t session, ulong_t key, int parts) {
     struct mechanism sha256_rsa = {0x40, 0, 0};
-    unsigned char data[100], signature[512];
-    memset(data, 'd', sizeof data);
     ulong_t code = CALL(C_SignInit, session, &sha256_rsa, key);
     if (code != CKR_OK) return code;
-    ulong_t length = 0;
-    if (parts) {
-        for (int i = 0; i < 3; i++) {
-            code = CALL(C_SignUpdate, session, data, (ulong_t)sizeof data);
-            if (code != CKR_OK) return code;
-        }
-        CALL(C_SignFinal, session, (void *)0, &length);
-        length = sizeof signature;
-        return CALL(C_SignFinal, session, signature, &length);
-    }
-    CALL(C_Sign, session, data, (ulong_t)sizeof data, (void *)0, &length);
-    length = 1;
-    code = CALL(C_Sign, session, data, (ulong_t)sizeof data, signature, &length);
-    if (code != CKR_BUFFER_TOO_SMALL) return code;
-    return CALL(C_Sign, session, data, (ulong_t)sizeof data, signature, &length);
+    unsigned char *data = exactly(100);
+    code = parts ? sign_in_parts(session, data, 100) : sign_at_once(session, data, 100);
+    free(data);
+    return code;
 }
 
 static void part_sign(long count) {
@@ -180,7 +201,9 @@ static void part_hostile(long count) {
     ulong_t slot = signer(), session = open_session(slot);
     log_in(session);
     ulong_t key = find_key(session);
-    unsigned char odd[256] = {0};
+    /* A CK_TOKEN_INFO at an odd address, and no byte more. */
+    unsigned char *odd = exactly(1 + 208);
+    memset(odd, 0, 1 + 208);
     for (long i = 0; i < count; i++) {
         ulong_t length = (ulong_t)-1, count_of = (ulong_t)-1 / 2;
         struct mechanism lying = {0xd, (void *)0, 24}, pss = {0xd, odd + 1, 24};
@@ -207,6 +230,7 @@ static void part_hostile(long count) {
         CALL(C_DecryptInit, session, (void *)-1, key);
         CALL(C_GetSessionInfo, session, odd + 1);
     }
+    free(odd);
     must("a signature after all that", sign(session, key, 0));
     must("C_Finalize", CALL(C_Finalize, (void *)0));
 }
@@ -255,7 +279,6 @@ static void part_rounds(long count) {
 }
 
 static void *signs_until_stopped(void *slot) {
-
     while (!stop) {
         ulong_t session = 0;
         if (CALL(C_OpenSession, *(ulong_t *)slot, 4ul, (void *)0, (void *)0, &session) != CKR_OK) continue;
@@ -339,7 +362,10 @@ static void part_exit(void) {
     sigaction(SIGALRM, &action, 0);
     ualarm(1000, 1000);
     pthread_t thread;
-    for (int i = 0; i < 2; i++) pthread_create(&thread, 0, signs_until_stopped, &slot);
+    for (int i = 0; i < 2; i++) {
+        pthread_create(&thread, 0, signs_until_stopped, &slot);
+        pthread_detach(thread);
+    }
     ulong_t session = open_session(slot);
     log_in(session);
     struct mechanism sha256_rsa = {0x40, 0, 0};

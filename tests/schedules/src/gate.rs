@@ -1,6 +1,11 @@
 //! What the tables need of the gate, and the table of sessions itself: the product's own file. A gate here only counts how
 //! it is ended. Read next: `tests.rs`.
 
+use crate::{
+    backend::Hsm,
+    config::{Config, Environment},
+    identity::Client,
+};
 use cryptoki_sys as ck;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -45,7 +50,7 @@ pub struct Gate {
 pub static FINISHED: AtomicU64 = AtomicU64::new(0);
 
 impl Gate {
-    pub fn new(_: &crate::config::Config, _: crate::config::Environment, _: Box<crate::backend::Hsm>, (): ()) -> Gate {
+    pub fn new(_: &Config, _: Environment, _: Client, _: Box<Hsm>, (): ()) -> Gate {
         Gate { inside: AtomicU64::new(0) }
     }
 

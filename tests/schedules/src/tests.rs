@@ -1,8 +1,11 @@
 //! What must hold in every order. `SIGNGATE_SCHEDULES` sets how many orders are tried at random where there are too many for
-//! all of them.
+//! all of them. Seen to fail when, in `life.rs`, C_Finalize ends the HSM's module under calls or gives up at once, the end
+//! does not say that it is under way, C_Initialize does not wait for it or decides under another lock than it begins, or
+//! a home is published over another; and when, in `sessions.rs`, a closed session stays, the last one is looked for under
+//! another lock, an operation is put back in another's turn, or turns are not counted.
 
 use crate::{
-    abi::{self, life},
+    abi,
     gate::{Error, FINISHED, operation::Operation, sessions::Sessions, slots::Slot},
 };
 use cryptoki_sys as ck;
@@ -12,7 +15,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-/// The state of a life is one for the whole process.
+/// The count of ended gates is one for the whole process.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 fn orders() -> usize {
@@ -44,6 +47,36 @@ fn an_operation_is_taken_by_one_thread_whoever_closes_meanwhile() {
             assert_eq!(sessions.get(handle).err(), Some(Error::SessionHandleInvalid));
             takers.into_iter().for_each(|taker| taker.join().unwrap());
             assert!(taken.load(Ordering::SeqCst) <= 1, "one operation was signed twice");
+        },
+        None,
+    );
+}
+
+#[test]
+fn an_operation_that_is_ended_while_a_part_is_hashed_does_not_come_back() {
+    shuttle::check_dfs(
+        || {
+            let sessions = Arc::new(Sessions::default());
+            let handle = sessions.open(Arc::new(Slot { id: 1 }), false).unwrap();
+            let session = sessions.get(handle).unwrap();
+            session.state.lock().begin(Operation(1)).unwrap();
+            // C_SignUpdate, with another part after it.
+            let hasher = {
+                let session = sessions.get(handle).unwrap();
+                thread::spawn(move || {
+                    for _ in 0..2 {
+                        let Ok((operation, turn)) = session.state.lock().take_out() else { return };
+                        thread::yield_now();
+                        let _ = session.state.lock().put_back(operation, turn);
+                    }
+                })
+            };
+            // C_Logout, as it ends what goes on in the sessions of a slot; and a new beginning.
+            sessions.of_slot(1).iter().for_each(|session| session.state.lock().end());
+            assert!(session.state.lock().operation.is_none(), "an operation survives the logout");
+            session.state.lock().begin(Operation(2)).unwrap();
+            hasher.join().unwrap();
+            assert_eq!(session.state.lock().operation, Some(Operation(2)), "one operation in the place of another");
         },
         None,
     );
@@ -104,7 +137,6 @@ fn lives(body: impl Fn() + Send + Sync + 'static) {
     let _one = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let body = Arc::new(body);
     let once = move || {
-        life::forget();
         FINISHED.store(0, Ordering::SeqCst);
         body();
     };

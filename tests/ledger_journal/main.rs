@@ -1,7 +1,9 @@
 //! Journals of `audit.durability = "normal"`: each record that was written becomes one record of the chain, whoever dies
 //! when and whoever folds; what was changed before is found; where nothing can be written, nothing may be signed.
 
+#[path = "../ledger_sample/mod.rs"]
 mod ledger_sample;
+mod tampered;
 
 use ledger_sample::{Child, facts, grant, intent, noon, settings, skip, uses};
 use signgate_pkcs11::{
@@ -11,8 +13,8 @@ use signgate_pkcs11::{
     },
     config::Durability,
     ledger::{
-        Act, Basis, Calling, DecisionId, Ending, Facts, Failpoint, Intent, Kind, Ledger, LedgerError, Mode, Outcome,
-        Record, RecordHash, Settings, SqliteLedger, Step, adopt, create,
+        Basis, Ending, Facts, Failpoint, Intent, Kind, Ledger, LedgerError, Outcome, Record, RecordHash, Settings,
+        SqliteLedger, Step, create,
     },
     policy::algorithm::Hash,
 };
@@ -305,161 +307,6 @@ fn a_process_that_folds_and_dies() {
     sign(&ledger);
     Child::answer("here");
     thread::sleep(Duration::from_secs(600));
-}
-
-/// What somebody does to a journal between writing and folding, and the words that tell.
-#[test]
-fn what_was_changed_before_folding_is_a_fault_until_somebody_accepts_it() {
-    type Change = fn(&mut Vec<String>);
-    let changes: [(&str, Change, &str); 11] = [
-        ("a changed member", |lines| lines[0] = lines[0].replace("ci-linux", "ci-lunix"), "hash of the line before"),
-        (
-            "a changed digest",
-            |lines| lines[2] = lines[2].replace("\"digest\":\"", "\"digest\":\"00"),
-            "hash of the line",
-        ),
-        (
-            "like another line",
-            |lines| lines[2] = lines[2].replace("\"intent\":1", "\"intent\":2"),
-            "was no full intent",
-        ),
-        ("a line taken out", |lines| drop(lines.remove(2)), "hash of the line before"),
-        ("two lines swapped", |lines| lines.swap(0, 2), "hash of the line before"),
-        ("a line of somebody else", |lines| lines[1] = "{}".to_owned(), "is no record"),
-        ("a line twice", |lines| lines.insert(1, lines[1].clone()), "no intent, or a second one"),
-        ("spaces", |lines| lines[3] = lines[3].replace("{\"at\"", "{ \"at\""), "canonical"),
-        ("a grant", |lines| lines[0] = lines[0].replace("\"groups\"", "\"grant\":\"00\",\"groups\""), "no record of a"),
-        ("an act", |lines| lines[0] = lines[0].replace("\"intent\"", "\"act\""), "is no record of a journal"),
-        (
-            "a huge number",
-            |lines| lines[4] = lines[4].replace("\"sequence\":5", "\"sequence\":9007199254740993"),
-            "large",
-        ),
-    ];
-    for (name, change, words) in changes {
-        let folder = tempfile::tempdir().unwrap();
-        let settings = made(folder.path());
-        let ledger = SqliteLedger::new(settings.clone());
-        (0..3).for_each(|_| sign(&ledger));
-        drop(ledger);
-        let journal = journals(&settings).pop().unwrap();
-        let mut lines: Vec<String> = fs::read_to_string(&journal).unwrap().lines().map(str::to_owned).collect();
-        change(&mut lines);
-        fs::write(&journal, lines.join("\n") + "\n").unwrap();
-        let report = proved(&settings);
-        let told = report.problems.iter().any(|problem| problem.what.contains(words));
-        assert!(told, "{name}: {:?}", report.problems);
-        // The next ones go on, and an administrator can end it.
-        sign(&SqliteLedger::new(settings.clone()));
-        assert!(!proved(&settings).problems.is_empty());
-        accept(&settings);
-        assert_eq!(proved(&settings).problems, [], "{name}");
-    }
-}
-
-fn accept(settings: &Settings) {
-    let act = Act {
-        decision: DecisionId::generate(noon()).unwrap(),
-        at: jiff::Timestamp::now(),
-        mode: Mode::Advisory,
-        principal: None,
-        calling: Calling::default(),
-        action: "adopt_ledger",
-        object: "ledger",
-        permitted: true,
-        detail: "a test",
-    };
-    adopt(settings, &act).unwrap();
-}
-
-#[test]
-fn a_journal_that_is_removed_renamed_or_cut_is_a_fault() {
-    for (name, harm, words) in [
-        ("removed", (|path| fs::remove_file(path).unwrap()) as fn(&Path), "is gone before all of it was read"),
-        ("renamed", |path| fs::rename(path, path.with_file_name("0-0-0.jsonl")).unwrap(), "does not name the hash"),
-        ("emptied", |path| fs::write(path, "").unwrap(), "is shorter than what was read"),
-    ] {
-        let folder = tempfile::tempdir().unwrap();
-        let settings = made(folder.path());
-        let ledger = SqliteLedger::new(settings.clone());
-        sign(&ledger);
-        assert_eq!(records(&settings).len(), 3);
-        sign(&ledger);
-        drop(ledger);
-        harm(&journals(&settings).pop().unwrap());
-        let report = proved(&settings);
-        assert!(report.problems.iter().any(|problem| problem.what.contains(words)), "{name}: {:?}", report.problems);
-    }
-}
-
-#[test]
-fn a_torn_last_line_is_left_out_and_told_but_no_problem() {
-    let folder = tempfile::tempdir().unwrap();
-    let settings = made(folder.path());
-    let ledger = SqliteLedger::new(settings.clone());
-    sign(&ledger);
-    sign(&ledger);
-    drop(ledger);
-    let journal = journals(&settings).pop().unwrap();
-    let whole = fs::read(&journal).unwrap();
-    fs::write(&journal, &whole[..whole.len() - 20]).unwrap();
-    let found = records(&settings);
-    assert_eq!(found.last().unwrap().kind, Kind::Fault);
-    let report = proved(&settings);
-    assert_eq!((report.problems, report.torn, report.lost_outcomes), (vec![], 1, 1));
-    assert_eq!(journals(&settings), Vec::<PathBuf>::new());
-}
-
-#[test]
-fn a_writer_whose_journal_is_taken_away_begins_another() {
-    let folder = tempfile::tempdir().unwrap();
-    let settings = made(folder.path());
-    let ledger = SqliteLedger::new(settings.clone());
-    sign(&ledger);
-    fs::remove_file(journals(&settings).pop().unwrap()).unwrap();
-    // It looks once a second.
-    thread::sleep(Duration::from_millis(1100));
-    sign(&ledger);
-    assert_eq!(journals(&settings).len(), 1);
-    let found = records(&settings);
-    assert_eq!(found.iter().filter(|record| record.kind == Kind::Outcome).count(), 1);
-    assert!(found.iter().any(|record| record.kind == Kind::Fault));
-}
-
-#[test]
-fn a_writer_whose_ledger_is_taken_away_or_replaced_stops() {
-    for replaced in [false, true] {
-        let folder = tempfile::tempdir().unwrap();
-        let settings = made(folder.path());
-        let ledger = SqliteLedger::new(settings.clone());
-        sign(&ledger);
-        for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
-            let _ = fs::rename(settings.folder.join(name), folder.path().join(name));
-        }
-        if replaced {
-            create(&Settings { store_id: Some("other".to_owned()), ..settings.clone() }, noon()).unwrap();
-        }
-        // It looks once a second.
-        thread::sleep(Duration::from_millis(1100));
-        let error = ledger.reserve(&intent(noon(), None)).unwrap_err();
-        assert_eq!(error.code(), "SG-WRONG-LEDGER", "{error}");
-    }
-}
-
-#[test]
-fn a_clock_turned_back_is_refused_here_as_well() {
-    let folder = tempfile::tempdir().unwrap();
-    let settings = made(folder.path());
-    let ledger = SqliteLedger::new(settings.clone());
-    let hours = |hours| noon().checked_add(jiff::SignedDuration::from_hours(hours)).unwrap();
-    drop(ledger.reserve(&intent(hours(2), None)).unwrap());
-    let error = ledger.reserve(&intent(hours(1), None)).unwrap_err();
-    assert!(matches!(error, LedgerError::ClockTurnedBack { .. }), "{error}");
-    // The next process learns of it from the chain.
-    drop(ledger);
-    assert_eq!(records(&settings).len(), 2);
-    let error = SqliteLedger::new(settings.clone()).reserve(&intent(hours(1), None)).unwrap_err();
-    assert!(matches!(error, LedgerError::ClockTurnedBack { .. }), "{error}");
 }
 
 #[test]

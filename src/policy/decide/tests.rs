@@ -122,6 +122,25 @@ fn check_4_a_short_key_and_one_that_can_not_be_read_sign_nothing() {
 }
 
 #[test]
+fn check_4_a_refused_length_names_the_profile_only_where_the_key_is_long_enough_without_it() {
+    let policy = policy_with(|document| {
+        document["keypair_profiles"] = json!({ "long": { "min_bits": 3072 } });
+        for keypair in ["rsa", "short", "ec"] {
+            document["keypairs"][keypair]["profile"] = json!("long");
+        }
+    });
+    for (signer, mechanism, detail) in [
+        ("rsa", Mechanism::RsaPkcs, "key pair `rsa` has 2048 bits, which its profile `long` does not allow"),
+        ("short", Mechanism::RsaPkcs, "key pair `short` has 1024 bits, 2048 are needed"),
+        ("direct", Mechanism::Ecdsa, "key pair `ec` has 256 bits, which its profile `long` does not allow"),
+    ] {
+        let decision = Try::with(signer, mechanism, Hash::Sha256).decide(&policy);
+        let Decision::Deny(denial) = decision else { panic!("a denial") };
+        assert_eq!((denial.reason, &*denial.detail), (Reason::KeySize, detail));
+    }
+}
+
+#[test]
 fn check_5_auditors_and_product_administrators_see_and_never_sign() {
     let policy = policy();
     check(&policy, &Try::by("direct", "dora"), Denied(Reason::Auditor));

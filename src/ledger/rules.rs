@@ -357,3 +357,6 @@ pub(crate) fn minute(time: Timestamp) -> i64 {
 pub(crate) fn hour_before(minute: i64) -> i64 {
     minute.saturating_sub(HOUR).saturating_add(1)
 }
+
+#[cfg(test)]
+mod tests;

@@ -253,7 +253,11 @@ fn answer(decision: &Decision) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::fixture::{Try, approved, policy, policy_with, statement};
+    use crate::policy::{
+        ScopeDigest,
+        algorithm::Hash,
+        fixture::{Try, approved, policy, policy_with, statement},
+    };
     use serde_json::json;
 
     fn explained(policy: &Policy, attempt: &Try) -> Explanation {
@@ -292,6 +296,20 @@ What would change the answer: signgate request approved
         assert!(text.contains(&format!("│       · {} names no ledger", foreign.id().short_id())), "{text}");
         assert!(text.contains("5 of 5 left"), "{text}");
         assert!(text.ends_with(&format!("signgate revoke {}\n", good.id().short_id())), "{text}");
+    }
+
+    #[test]
+    fn a_grant_waits_for_the_digest_only_where_it_names_digests_and_none_is_known() {
+        let policy = policy();
+        let any = statement(&policy, "approved");
+        let mut one = any.clone();
+        one.scope.digests = vec![ScopeDigest { hash: Hash::Sha256, uses: 1, value: "07".repeat(32) }];
+        for (statement, is_known, waits) in [(&any, false, false), (&one, true, false), (&one, false, true)] {
+            let attempt = Try::granted("approved", vec![approved(&policy, statement)]);
+            let digest = attempt.digest.clone().filter(|_| is_known);
+            let text = explained(&policy, &Try { digest, ..attempt }).to_string();
+            assert_eq!(text.contains("the digest is not known yet"), waits, "{text}");
+        }
     }
 
     #[test]

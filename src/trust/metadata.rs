@@ -446,3 +446,6 @@ impl Key {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

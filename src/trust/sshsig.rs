@@ -262,6 +262,7 @@ mod tests {
             assert_eq!(verify(&bad, NAMESPACE, b"yes"), Err(SshSigError::Armor), "{bad}");
         }
         assert!(verify(good.trim_end(), NAMESPACE, b"yes").is_ok());
+        assert_eq!(verify(&"x".repeat(MAXIMUM_ARMOR), NAMESPACE, b"yes"), Err(SshSigError::Armor));
         assert_eq!(verify(&"x".repeat(MAXIMUM_ARMOR + 1), NAMESPACE, b"yes"), Err(SshSigError::TooLong));
     }
 

@@ -481,3 +481,6 @@ fn missing_string(area: &str, verb: Verb, id: Option<u32>, name: &str) -> Denial
         format_args!("no string of `{name}` covers `/code_signing/{area}/{}/{id}`", verb.name()),
     )
 }
+
+#[cfg(test)]
+mod tests;

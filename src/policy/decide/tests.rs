@@ -33,7 +33,9 @@ fn check_2_only_an_enabled_user_with_a_valid_credential_is_anybody() {
     check(&policy, &by_token(TOKENS[1]), Denied(Reason::CredentialExpired));
     check(&policy, &by_token(TOKENS[2]), Denied(Reason::CredentialDisabled));
     check(&policy, &by_token([0x44; 32]), Denied(Reason::PrincipalUnknown));
-    check(&policy, &Try { who: Some("alice"), ..by_token(TOKENS[0]) }, Denied(Reason::PrincipalUnknown));
+    for token in TOKENS {
+        check(&policy, &Try { who: Some("alice"), ..by_token(token) }, Denied(Reason::PrincipalUnknown));
+    }
     check(&policy, &Try { now: now() + hours(24 * 300), ..by_token(TOKENS[0]) }, Denied(Reason::CredentialExpired));
 }
 
@@ -120,6 +122,25 @@ fn check_4_a_short_key_and_one_that_can_not_be_read_sign_nothing() {
 }
 
 #[test]
+fn check_4_a_refused_length_names_the_profile_only_where_the_key_is_long_enough_without_it() {
+    let policy = policy_with(|document| {
+        document["keypair_profiles"] = json!({ "long": { "min_bits": 3072 } });
+        for keypair in ["rsa", "short", "ec"] {
+            document["keypairs"][keypair]["profile"] = json!("long");
+        }
+    });
+    for (signer, mechanism, detail) in [
+        ("rsa", Mechanism::RsaPkcs, "key pair `rsa` has 2048 bits, which its profile `long` does not allow"),
+        ("short", Mechanism::RsaPkcs, "key pair `short` has 1024 bits, 2048 are needed"),
+        ("direct", Mechanism::Ecdsa, "key pair `ec` has 256 bits, which its profile `long` does not allow"),
+    ] {
+        let decision = Try::with(signer, mechanism, Hash::Sha256).decide(&policy);
+        let Decision::Deny(denial) = decision else { panic!("a denial") };
+        assert_eq!((denial.reason, &*denial.detail), (Reason::KeySize, detail));
+    }
+}
+
+#[test]
 fn check_5_auditors_and_product_administrators_see_and_never_sign() {
     let policy = policy();
     check(&policy, &Try::by("direct", "dora"), Denied(Reason::Auditor));
@@ -174,6 +195,41 @@ fn check_7_a_revoked_certificate_anywhere_in_the_chain_ends_signing() {
     }
     let flagged = policy_with(|document| document["signers"]["certified"]["certificate_revoked"] = json!(true));
     check(&flagged, &Try::new("certified"), Denied(Reason::CertificateRevoked));
+}
+
+#[test]
+fn check_7_the_certificate_of_a_test_key_pair_may_be_valid_for_thirty_days_and_no_second_longer() {
+    let policy = policy_with(|document| document["keypairs"]["certified"]["category"] = json!("test"));
+    let signer = policy.signer("certified").unwrap();
+    let valid_for = |length: SignedDuration| {
+        let mut material = signer.material().unwrap().clone();
+        let leaf = &mut material.certificates[0];
+        leaf.not_after = leaf.not_before + length;
+        is_young_enough(signer, &material, now()).err().map(|refused| refused.denial().reason)
+    };
+    assert_eq!(valid_for(hours(30 * 24)), None);
+    assert_eq!(valid_for(hours(30 * 24) + SignedDuration::from_secs(1)), Some(Reason::TestTooOld));
+}
+
+#[test]
+fn check_8_a_permit_names_the_release_that_it_is_made_in_and_its_count() {
+    let policy = policy_with(|document| {
+        document["keypairs"]["ec"]["status"] = json!("offline");
+        document["roles"] = json!({ "releasing": { "permissions": ["request_release", "approve_release"] } });
+        document["assignments"] =
+            json!([{ "role": "releasing", "user": "pat" }, { "role": "releasing", "user": "alice" }]);
+        document["releases"] = json!({ "spring": {
+            "version": "1.0", "type": "offline", "keypairs": ["ec"], "participants": ["user:ci"],
+            "starts": "2026-06-01T08:00:00Z", "ends": "2026-06-01T18:00:00Z", "max_signings": 3,
+            "store_id": STORE, "requested_by": "pat", "required_approvals": 1,
+            "approvals": [{ "approver": "alice", "approved_at": "2026-05-30T08:00:00Z" }],
+        } });
+    });
+    let Decision::Permit(permit) = Try::new("direct").decide(&policy) else { panic!("a permit") };
+    let release = permit.release().unwrap();
+    assert_eq!((&*release.name, release.signings, &*release.store_id), ("spring", 3, STORE));
+    let Decision::Permit(permit) = Try::new("certified").decide(&policy) else { panic!("a permit") };
+    assert!(permit.release().is_none());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Which grants count, for whom, how often and until when. Read next: `../entitlement.rs`.
 
 use crate::policy::{
-    Approval, Basis, Caller, Decision, Mode, Policy, Reason, ScopeDigest, Standing, Statement,
+    Approval, Basis, Caller, Decision, Mode, OpenStep, Policy, Progress, Reason, ScopeDigest, Standing, Statement,
     algorithm::Hash,
     fixture::{
         Expected::{self, *},
@@ -266,6 +266,8 @@ fn a_scope_matches_only_the_caller_it_names() {
     let mut statement = statement(&policy, "approved");
     statement.scope = crate::policy::Scope::of_caller(&caller, None);
     let attempt = |caller| Try { caller, ..Try::granted("approved", vec![approved(&policy, &statement)]) };
+    // The hash of the program is computed only where a grant asks for it.
+    assert!(attempt(caller.clone()).grants.needs_application_sha256("approved"));
     check(&policy, &attempt(caller.clone()), Grant(statement.id()));
     let changes: [fn(&mut Caller); 7] = [
         |caller| caller.command_line = Some("jarsigner".to_owned()),
@@ -352,6 +354,26 @@ fn a_refusal_names_the_open_request_and_the_command_for_it() {
     assert_eq!(denial.next, format!("signgate approve {}", open.id().short_id()));
     let Decision::Deny(denial) = Try::new("approved").decide(&policy) else { panic!("a denial") };
     assert_eq!(denial.next, "signgate request approved");
+}
+
+#[test]
+fn an_open_request_says_whom_it_waits_for_and_whose_approval_would_count() {
+    let policy = policy();
+    let signer = policy.signer("twice").unwrap();
+    let open = grant(&statement(&policy, "twice"), vec![approve(&policy, &[], 0, "bob", now() - hours(1))]);
+    let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+    let step = OpenStep {
+        number: 0,
+        required: 2,
+        approved_by: names(&["bob"]),
+        waits_for: names(&["alice", "carol"]),
+        passed_over: None,
+    };
+    assert_eq!(signer.progress(&open, now()), Ok(Progress::Open(step)));
+    let would = |step, who| signer.would_count(&open, &approve(&policy, &[], step, who, now()), now());
+    assert_eq!(would(0, "carol"), Ok(()));
+    assert_eq!(would(0, "dora"), Err("`dora` is not an approver of this step".to_owned()));
+    assert_eq!(would(2, "carol"), Err("there is no step 3".to_owned()));
 }
 
 #[test]

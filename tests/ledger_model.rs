@@ -19,7 +19,7 @@ use std::{collections::HashMap, time::Duration};
 const GRANTS: u8 = 3;
 const SIGNINGS: [u64; 3] = [1, 2, 7];
 const PER_DIGEST: u64 = 2;
-const PER_HOUR: u64 = 6;
+const PER_HOUR: u64 = 3;
 
 #[derive(Clone, Debug)]
 enum Step {

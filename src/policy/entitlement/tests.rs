@@ -1,7 +1,8 @@
 //! Which grants count, for whom, how often and until when. Read next: `../entitlement.rs`.
 
 use crate::policy::{
-    Approval, Basis, Caller, Decision, Mode, OpenStep, Policy, Progress, Reason, ScopeDigest, Standing, Statement,
+    Approval, Basis, Caller, Decision, Mode, OpenStep, Policy, Progress, Reason, ScopeDigest, Source, Standing,
+    Statement,
     algorithm::Hash,
     fixture::{
         Expected::{self, *},
@@ -283,6 +284,20 @@ fn a_scope_matches_only_the_caller_it_names() {
         change(&mut other);
         check(&policy, &attempt(other), Denied(Reason::ScopeMismatch));
     }
+}
+
+#[test]
+fn a_scope_matches_only_what_made_the_caller_known() {
+    let policy = policy();
+    let attempt = |source| {
+        let mut statement = statement(&policy, "approved");
+        statement.scope.identified_by = Some(source);
+        let id = statement.id();
+        (Try::granted("approved", vec![approved(&policy, &statement)]), id)
+    };
+    let (known, id) = attempt(Source::OsUser);
+    check(&policy, &known, Grant(id));
+    check(&policy, &attempt(Source::ServiceToken).0, Denied(Reason::ScopeMismatch));
 }
 
 #[test]

@@ -20,6 +20,13 @@ HQrBmOQnR685/dCsWnHu7fMejt67gtmK9nFbQi1Rrv0rd/xSwnTJvTaNvvzaNVJS
 lBqWuU7RGmJ1M8sdzxgR8hRURoNSQgqLlUtc2lQu2evNAgMBAAE=
 -----END PUBLIC KEY-----";
 
+/// As above.
+const P_384: &str = "-----BEGIN PUBLIC KEY-----
+MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAEnPKoI/l+npYiKcZZk25RdN9ALpPluQ53
+dujuvjhpWit1KPWz79y2qdU/1ZOvBq5bptpTFTI8SWfEek37DAdUya1Gy3B308hL
+2QJIn84w8h0inKB3OtiuE/N20zaG0thG
+-----END PUBLIC KEY-----";
+
 /// A root with the key of its roles and these.
 fn root_with(keys: impl IntoIterator<Item = Json>) -> Result<Root, TrustError> {
     let key = SigningKey::generate().unwrap();
@@ -53,4 +60,14 @@ fn an_rsa_key_of_a_root_has_3072_bits_or_more() {
     let rsa = |public| root_with([key("rsa", "rsassa-pss-sha256", public)]);
     assert!(rsa(RSA_3072).is_ok());
     assert!(rsa(RSA_2048).unwrap_err().to_string().contains("3072 bits or more"));
+}
+
+#[test]
+fn an_ec_key_of_a_root_is_of_the_curve_of_its_scheme() {
+    for kind in ["ecdsa", "ecdsa-sha2-nistp384"] {
+        assert!(root_with([key(kind, "ecdsa-sha2-nistp384", P_384)]).is_ok());
+    }
+    let refused = |public| root_with([key("ecdsa", "ecdsa-sha2-nistp256", public)]).unwrap_err().to_string();
+    assert!(refused(P_384).contains("not a key for the scheme"));
+    assert!(refused(RSA_3072).contains("not a key for the scheme"));
 }

@@ -35,3 +35,17 @@ fn a_key_pair_that_no_signer_uses_is_for_the_products_administrators_and_nobody_
     }
     assert_eq!(denied(&policy, "pat", "sign", "keypair:spare"), Some(Reason::RoleMissing));
 }
+
+#[test]
+fn a_key_pair_that_no_signer_uses_is_read_in_the_account_model_by_whom_it_is_assigned_to() {
+    let policy = policy_with(|document| {
+        with_spare_keypair(document);
+        document["keypairs"]["spare"]["governed_by"] = json!(["account"]);
+        document["keypairs"]["spare"]["access"] = json!("restricted");
+        document["keypairs"]["spare"]["allowed_users"] = json!(["alice"]);
+        document["roles"] = json!({ "signing": { "permissions": ["sign", "view_keypair"] } });
+        document["assignments"] = json!(["alice", "bob"].map(|user| json!({ "role": "signing", "user": user })));
+    });
+    assert_eq!(denied(&policy, "alice", "read", "keypair:spare"), None);
+    assert_eq!(denied(&policy, "bob", "read", "keypair:spare"), Some(Reason::NotAssigned));
+}

@@ -1,6 +1,7 @@
 //! The journal of one process: records of signatures that nothing counts, where the configuration does not want them to
 //! wait for the disk. One `write` for each record, before the HSM is asked; no lock, no sync, no transaction. Each line
-//! names the hash of the line before it, and says only what the last full intent does not. `fold.rs` brings the lines into the chain, exactly once.
+//! names the hash of the line before it, and says only what the last full intent does not. `fold.rs` brings the lines
+//! into the chain, exactly once.
 //! A journal has one writer for its whole life, which holds a lock on it; a forked child is another process.
 //! Read next: `encode.rs` (a line), `fold.rs` (what becomes of it).
 

@@ -253,7 +253,8 @@ impl SqliteLedger {
 }
 
 impl Drop for SqliteLedger {
-    /// Outcomes may still be in the queue. In a forked child the connections are the parent's: closing them there would break its locks, so they stay.
+    /// Outcomes may still be in the queue. In a forked child the connections are the parent's: closing them there would
+    /// break its locks, so they stay.
     fn drop(&mut self) {
         if (self.is_owner)() {
             // Where this fails, the outcomes that are lost read as spent.

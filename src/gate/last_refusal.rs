@@ -56,7 +56,8 @@ fn recorded(record: &Record) -> Vec<u8> {
 
 fn unreadable(error: &LedgerError, signer: &str, now: Timestamp) -> Vec<u8> {
     json!({
-        "at": now.to_string(),
+        // In whole seconds: whoever asks for the length first asks again for the value, which must be as long.
+        "at": format!("{now:.0}"),
         "decision": null,
         "detail": error.to_string(),
         "next": error.next(),

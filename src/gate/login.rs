@@ -97,7 +97,7 @@ impl Gate {
                 },
                 principal: Some(principal_of(policy, identified)),
                 calling: Calling {
-                    pid: self.client.pid(),
+                    pid: self.client_pid,
                     os_user: caller.os_user.as_deref(),
                     host: caller.hostname.as_deref(),
                     application: caller.application.as_deref(),

@@ -272,21 +272,20 @@ impl<'f, 't> Folding<'f, 't> {
         {
             self.full = Some(Record::read(&kept.line).map_err(LedgerError::Damaged)?);
         }
-        if self.full.as_ref().is_none_or(|full| full.sequence != like) {
-            let line = told.sequence;
-            self.fault(
-                Fault::Changed,
-                &format!("line {line} is said to be like line {like}, which was no full intent"),
-            )?;
-            // Said once: the lines that follow are like that one as well.
-            self.full = Some(Record {
-                sequence: like,
-                verdict: Some(super::Verdict::Permit),
-                ..Record::new(Kind::Intent, told.at)
-            });
-            self.has_new_full = true;
-        }
-        let standing = self.full.clone().unwrap_or_else(|| told.clone());
+        let standing = match self.full.clone().filter(|full| full.sequence == like) {
+            Some(full) => full,
+            None => {
+                let line = told.sequence;
+                let what = format!("line {line} is said to be like line {like}, which was no full intent");
+                self.fault(Fault::Changed, &what)?;
+                // Said once: the lines that follow are like that one as well.
+                let verdict = Some(super::Verdict::Permit);
+                let nothing = Record { sequence: like, verdict, ..Record::new(Kind::Intent, told.at) };
+                self.full = Some(nothing.clone());
+                self.has_new_full = true;
+                nothing
+            }
+        };
         Ok(Record {
             at: told.at,
             digest: told.digest,

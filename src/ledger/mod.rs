@@ -152,10 +152,7 @@ pub struct Whose<'a> {
 /// The ledger of a configuration, or one that refuses where it names no `store_id` or no state folder. Touches nothing yet.
 #[must_use]
 pub fn of_config(config: &Config) -> Box<dyn Ledger> {
-    match Settings::from_config(config) {
-        Some(settings) => Box::new(SqliteLedger::new(settings)),
-        None => Box::new(NoLedger),
-    }
+    owned(config, sqlite::same_process())
 }
 
 /// The same for a process that knows, without asking the kernel, whether it is still the one that began.

@@ -58,7 +58,7 @@ impl Writer {
 }
 
 /// Whether this is still the process that asked for this function: a forked child is another one.
-fn same_process() -> impl Fn() -> bool {
+pub(crate) fn same_process() -> impl Fn() -> bool {
     let owner = process::id();
     move || owner == process::id()
 }

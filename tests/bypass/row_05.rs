@@ -42,36 +42,25 @@ fn in_the_middle(attack: &mut Attack<'_>, change: fn(&Folder)) {
 }
 
 macro_rules! taken_away {
-    ($change:expr, $answers:expr, $reasons:expr) => {
+    ($how:ident, $change:expr, $answers:expr, $hsm:expr, $reasons:expr) => {
         Case {
             row: 5,
             modes: Modes::Advisory,
             scene: three,
             change: Change::None,
             control: BEGUN_IS_MADE,
-            attack: |attack| begun_before(attack, $change),
+            attack: |attack| $how(attack, $change),
             answers: Answers::Are($answers),
-            hsm: Hsm::Nothing,
+            hsm: $hsm,
             out: Out::Nothing,
             records: refused($reasons),
         }
     };
-}
-
-macro_rules! taken_away_in_the_middle {
-    ($change:expr, $reason:literal) => {
-        Case {
-            row: 5,
-            modes: Modes::Advisory,
-            scene: three,
-            change: Change::None,
-            control: BEGUN_IS_MADE,
-            attack: |attack| in_the_middle(attack, $change),
-            answers: Answers::Are(&[REJECTED]),
-            hsm: Hsm::Signs(Count::Exactly(0)),
-            out: Out::Nothing,
-            records: refused(&[$reason]),
-        }
+    (before, $change:expr, $answers:expr, $reasons:expr) => {
+        taken_away!(begun_before, $change, $answers, Hsm::Nothing, $reasons)
+    };
+    (in_the_middle, $change:expr, $reason:literal) => {
+        taken_away!(in_the_middle, $change, &[REJECTED], Hsm::Signs(Count::Exactly(0)), &[$reason])
     };
 }
 
@@ -97,29 +86,26 @@ fn revoked(folder: &Folder) {
 
 cases! {
     a_signer_that_is_disabled_after_the_beginning_signs_nothing:
-        taken_away!(disabled, &[REJECTED, DENIED], &["SG-SIGNER-NOT-ACTIVE"]);
+        taken_away!(before, disabled, &[REJECTED, DENIED], &["SG-SIGNER-NOT-ACTIVE"]);
     a_key_pair_that_is_suspended_after_the_beginning_signs_nothing:
-        taken_away!(suspended, &[REJECTED, DENIED], &["SG-KEYPAIR-SUSPENDED"]);
+        taken_away!(before, suspended, &[REJECTED, DENIED], &["SG-KEYPAIR-SUSPENDED"]);
     a_key_pair_that_is_revoked_after_the_beginning_signs_nothing:
-        taken_away!(revoked, &[REJECTED, DENIED], &["SG-KEYPAIR-REVOKED"]);
-    a_user_who_is_disabled_after_the_beginning_signs_nothing: taken_away!(
-        |folder| folder.edit_policy(|policy| policy["users"]["ci"]["disabled"] = json!(true)),
+        taken_away!(before, revoked, &[REJECTED, DENIED], &["SG-KEYPAIR-REVOKED"]);
+    a_user_who_is_disabled_after_the_beginning_signs_nothing: taken_away!(before, |folder| folder.edit_policy(|policy| policy["users"]["ci"]["disabled"] = json!(true)),
         &[REJECTED, DENIED], &["SG-PRINCIPAL-DISABLED"]
     );
-    a_membership_that_is_gone_after_the_beginning_signs_nothing: taken_away!(
-        |folder| folder.edit_policy(|policy| policy["signers"]["p256"]["members"] = json!([])),
+    a_membership_that_is_gone_after_the_beginning_signs_nothing: taken_away!(before, |folder| folder.edit_policy(|policy| policy["signers"]["p256"]["members"] = json!([])),
         &[REJECTED, DENIED], &["SG-SIGNER-UNKNOWN"]
     );
-    a_key_that_is_replaced_after_the_beginning_is_not_signed_with: taken_away!(
-        |folder| folder.edit_policy(|policy| policy["signers"]["p256"]["keypair"] = json!("p384")),
+    a_key_that_is_replaced_after_the_beginning_is_not_signed_with: taken_away!(before, |folder| folder.edit_policy(|policy| policy["signers"]["p256"]["keypair"] = json!("p384")),
         &[REJECTED, CKR_KEY_HANDLE_INVALID], &["SG-KEY-REPLACED"]
     );
     a_message_whose_signer_is_disabled_in_the_middle_is_not_signed:
-        taken_away_in_the_middle!(disabled, "SG-SIGNER-NOT-ACTIVE");
+        taken_away!(in_the_middle, disabled, "SG-SIGNER-NOT-ACTIVE");
     a_message_whose_key_is_suspended_in_the_middle_is_not_signed:
-        taken_away_in_the_middle!(suspended, "SG-KEYPAIR-SUSPENDED");
+        taken_away!(in_the_middle, suspended, "SG-KEYPAIR-SUSPENDED");
     a_message_whose_key_is_revoked_in_the_middle_is_not_signed:
-        taken_away_in_the_middle!(revoked, "SG-KEYPAIR-REVOKED");
+        taken_away!(in_the_middle, revoked, "SG-KEYPAIR-REVOKED");
     /// Logged in is not believed for ever: the credential is asked of the policy at each signature.
     a_credential_that_is_taken_away_signs_no_more_though_it_is_logged_in: Case {
         row: 5, modes: Modes::Advisory, scene: strangers, change: Change::None, control: BEGUN_IS_MADE,

@@ -6,7 +6,7 @@
 //! Read next: `journal.rs`, `journal_rows.rs`.
 
 use super::{
-    Fault, Kind, LedgerError, Mode, Record, RecordHash, Settings, WAIT,
+    Durability, Fault, Kind, LedgerError, Mode, Record, RecordHash, Settings, WAIT,
     draft::{LARGEST, outcome_of},
     folder,
     journal::{self, FOLDER, Journal},
@@ -119,12 +119,23 @@ impl Store {
         let wanted = most.max(length_of(LONGEST_LINE));
         file.take(wanted).read_to_end(&mut bytes).map_err(failed)?;
         let read = length_of(bytes.len());
-        let complete = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last.saturating_add(1));
-        let (lines, tail) = bytes.split_at(complete);
+        // No line has a zero byte: from the first one on there is room that its writer took and did not use.
+        let (text, room) = bytes.split_at(bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len()));
+        let complete = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last.saturating_add(1));
+        let (lines, tail) = text.split_at(complete);
         let is_last = ending.is_over && row.folded.saturating_add(read) >= length;
-        let (is_torn, is_overlong) = (is_last && !tail.is_empty(), complete == 0 && tail.len() >= LONGEST_LINE);
+        let has_room = ending.is_over && !room.is_empty();
+        let fault = if has_room && room.iter().any(|byte| *byte != 0) {
+            Some((Fault::Changed, "has a gap"))
+        } else if complete == 0 && tail.len() >= LONGEST_LINE {
+            Some((Fault::Changed, "holds what is no line"))
+        } else if (is_last || has_room) && !tail.is_empty() {
+            Some((Fault::Torn, "ends in the middle of a line"))
+        } else {
+            None
+        };
         let ends = is_last && ending.sweeps && !row.ended;
-        if complete == 0 && length >= row.folded && !is_torn && !is_overlong && !ends {
+        if complete == 0 && length >= row.folded && fault.is_none() && !has_room && !ends {
             return Ok((row, 0));
         }
         let folded = self.transact(|transaction, tables| {
@@ -136,15 +147,14 @@ impl Store {
             for line in lines.split_inclusive(|byte| *byte == b'\n') {
                 folding.line(line.strip_suffix(b"\n").unwrap_or(line))?;
             }
-            let mut done = complete;
-            if is_torn || is_overlong {
-                let (fault, words) = match is_overlong {
-                    true => (Fault::Changed, "holds what is no line"),
-                    false => (Fault::Torn, "ends in the middle of a line"),
-                };
-                folding.fault(fault, &format!("{words}: {} bytes, SHA-256 {}", tail.len(), RecordHash::of(tail)))?;
-                done = bytes.len();
+            if let Some((fault, words)) = fault {
+                let rest = bytes.get(complete..).unwrap_or_default();
+                let unread = rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last.saturating_add(1));
+                let unread = rest.get(..unread).unwrap_or_default();
+                folding
+                    .fault(fault, &format!("{words}: {} bytes, SHA-256 {}", unread.len(), RecordHash::of(unread)))?;
             }
+            let done = if fault.is_some() || has_room { bytes.len() } else { complete };
             folding.row.folded = folding.row.folded.saturating_add(length_of(done));
             // Only a transaction that waits for the disk may say so: the file is removed after it.
             folding.row.ended = ends;
@@ -183,9 +193,14 @@ impl Store {
         folder::create_inner(&place, mode)?;
         folder::check_closed(&place, mode)?;
         let (_, file_mode) = folder::modes(mode);
-        let journal = Journal::begin(self.folder(), file_mode, self.database(), trusted)?;
+        let journal = Journal::begin(self.folder(), file_mode, self.database(), self.durability(), trusted)?;
         let row = JournalRow::new(journal.name());
-        self.set_waiting(false)?;
+        let waits = self.durability() == Durability::Full;
+        if waits {
+            folder::sync(&place)?;
+            folder::sync(self.folder())?;
+        }
+        self.set_waiting(waits)?;
         self.transact(|_, tables| tables.set_journal(&row))?;
         Ok(journal)
     }

@@ -123,14 +123,6 @@ pub(crate) fn create_new(path: &Path, mode: u32) -> Result<File, Error> {
     Ok(file)
 }
 
-/// Makes a file that was not there for adding to its end, with exactly this mode whatever the umask.
-pub(crate) fn create_to_append(path: &Path, mode: u32) -> Result<File, Error> {
-    let flags = nix::libc::O_NOFOLLOW | nix::libc::O_CLOEXEC;
-    let file = OpenOptions::new().append(true).create_new(true).mode(0o600).custom_flags(flags).open(path)?;
-    file.set_permissions(Permissions::from_mode(mode))?;
-    Ok(file)
-}
-
 /// Makes the names in a folder durable.
 pub(crate) fn sync(folder: &Path) -> Result<(), LedgerError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| failed(folder, &error))

@@ -1,25 +1,24 @@
-//! The journal of one process: records of signatures that nothing counts, where the configuration does not want them to
-//! wait for the disk. One `write` for each record, before the HSM is asked; no lock, no sync, no transaction. Each line
-//! names the hash of the line before it, and says only what the last full intent does not. `fold.rs` brings the lines
-//! into the chain, exactly once.
+//! The journal of one process: records of signatures that nothing counts. One `write` for each record, before the HSM is
+//! asked; no lock of the host, no transaction, and where the configuration wants it one sync, which threads share. Each
+//! line names the hash of the line before it, and says only what the last full intent does not. `fold.rs` brings the
+//! lines into the chain, exactly once.
 //! A journal has one writer for its whole life, which holds a lock on it; a forked child is another process.
-//! Read next: `encode.rs` (a line), `fold.rs` (what becomes of it).
+//! Read next: `journal_sync.rs`, `encode.rs` (a line), `fold.rs` (what becomes of it).
 
 use super::{
-    CLOCK_TOLERANCE, Facts, LedgerError, Outcome, RecordHash,
+    CLOCK_TOLERANCE, Durability, Facts, LedgerError, Outcome, RecordHash,
     draft::later,
     encode::{self, Position},
     folder, host_clock,
+    journal_sync::Syncing,
 };
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use nix::fcntl::{Flock, FlockArg};
 use parking_lot::Mutex;
 use std::{
-    fmt, fs, io,
-    io::Write,
-    mem,
-    os::unix::fs::MetadataExt,
+    fmt, fs, io, mem,
+    os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
     process,
     sync::Arc,
@@ -28,9 +27,14 @@ use std::{
 /// Folder of the journals in the state folder.
 pub(crate) const FOLDER: &str = "journal";
 
-/// How often the writer looks whether its file and the ledger's still lie where they were, in microseconds of the monotonic clock: a
-/// look costs as much as a record, and folding notices a journal that is gone in any case.
+/// How often the writer looks whether its file and the ledger's still lie where they were, in microseconds of the
+/// monotonic clock, if it does not wait for the disk: a look costs as much as a record, and folding notices a journal that
+/// is gone in any case.
 const LOOK_EVERY_US: u64 = 1_000_000;
+
+/// Room that a journal takes before it is written, in bytes, where records wait for the disk: a sync of what is written
+/// over costs a third of one that also makes the file longer. About a hundred signatures; what is not written is zero.
+static ROOM: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// A journal that is being written.
 pub(crate) struct Journal {
@@ -43,6 +47,8 @@ pub(crate) struct Journal {
     /// Locked as long as it is open; only the owner lets go.
     file: Option<Flock<fs::File>>,
     writing: Mutex<Writing>,
+    /// How far it is on the disk; none if nobody waits for that.
+    syncing: Option<Syncing>,
 }
 
 struct Writing {
@@ -53,6 +59,8 @@ struct Writing {
     asked: Vec<u8>,
     lines: u64,
     bytes: u64,
+    /// Length of the file.
+    room: u64,
     last: RecordHash,
     trusted: Timestamp,
     looked_us: u64,
@@ -83,11 +91,12 @@ impl Journal {
         state: &Path,
         file_mode: u32,
         database: (PathBuf, (u64, u64)),
+        durability: Durability,
         trusted: Timestamp,
     ) -> Result<Journal, LedgerError> {
         let name = name()?;
         let path = state.join(FOLDER).join(&name);
-        let file = folder::create_to_append(&path, file_mode).map_err(|error| folder::failed(&path, &error))?;
+        let file = folder::create_new(&path, file_mode).map_err(|error| folder::failed(&path, &error))?;
         let metadata = file.metadata().map_err(|error| folder::failed(&path, &error))?;
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock);
         let file = lock.map_err(|(_, error)| LedgerError::Disk(format!("`{}`: {error}", path.display())))?;
@@ -98,6 +107,7 @@ impl Journal {
             asked: Vec::new(),
             lines: 0,
             bytes: 0,
+            room: 0,
             last: first_previous(&name),
             trusted,
             looked_us: 0,
@@ -111,6 +121,7 @@ impl Journal {
             owner: process::id(),
             file: Some(file),
             writing: Mutex::new(writing),
+            syncing: (durability == Durability::Full).then(Syncing::default),
         })
     }
 
@@ -118,7 +129,7 @@ impl Journal {
         &self.name
     }
 
-    /// Writes an intent. When this returns, the kernel has it.
+    /// Writes an intent. When this returns, the disk has it, or the kernel where nobody waits for the disk.
     pub(crate) fn reserve(self: &Arc<Journal>, facts: &Facts<'_>) -> Result<Noted, JournalError> {
         let monotonic_us = host_clock::monotonic_us();
         let mut writing = self.writing.lock();
@@ -145,18 +156,26 @@ impl Journal {
             mem::swap(standing, asked);
         }
         writing.trusted = trusted.max(now);
+        let end = writing.bytes;
         drop(writing);
+        self.bring_to_disk(end).map_err(JournalError::Refused)?;
         Ok(Noted { journal: Arc::clone(self), number, at: facts.at, monotonic_us })
     }
 
     fn look(&self, writing: &mut Writing, now_us: Option<u64>) -> Result<(), JournalError> {
         let now_us = now_us.unwrap_or(u64::MAX);
-        if now_us.saturating_sub(writing.looked_us) >= LOOK_EVERY_US {
-            let lies = |path: &Path, identity: (u64, u64)| {
-                fs::symlink_metadata(path).is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == identity)
+        if self.syncing.is_some() || now_us.saturating_sub(writing.looked_us) >= LOOK_EVERY_US {
+            let lying = |path: &Path, identity: (u64, u64)| {
+                fs::symlink_metadata(path).ok().filter(|now| (now.dev(), now.ino()) == identity)
             };
             let (database, opened) = &self.database;
-            writing.is_broken |= !lies(&self.path, self.identity) || !lies(database, *opened);
+            let lies = lying(&self.path, self.identity);
+            if lies.as_ref().is_some_and(|now| now.len() < writing.bytes) {
+                writing.is_broken = true;
+                let what = format!("`{}` was made shorter than what was written to it", self.path.display());
+                return Err(JournalError::Refused(LedgerError::Damaged(what)));
+            }
+            writing.is_broken |= lies.is_none() || lying(database, *opened).is_none();
             writing.looked_us = now_us;
         }
         if writing.is_broken { Err(JournalError::Ended) } else { Ok(()) }
@@ -168,7 +187,7 @@ impl Journal {
         writing: &mut Writing,
         encode: impl FnOnce(&mut Vec<u8>, Position<'_>),
     ) -> Result<u64, JournalError> {
-        let Some(mut file) = self.file.as_deref().filter(|_| !writing.is_broken) else {
+        let Some(file) = self.file.as_deref().filter(|_| !writing.is_broken) else {
             return Err(JournalError::Ended);
         };
         let number = writing.lines.saturating_add(1);
@@ -176,18 +195,13 @@ impl Journal {
         encode(&mut writing.line, Position { number, previous: &writing.last, monotonic_us: None });
         let hash = RecordHash::of(&writing.line);
         writing.line.push(b'\n');
-        let written = loop {
-            match file.write(&writing.line) {
-                // Nothing was written.
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                done => break done,
-            }
-        };
+        let written = self.make_room(file, writing).and_then(|()| write_once(file, &writing.line, writing.bytes));
         let refused = match written {
             Ok(count) if count == writing.line.len() => {
-                let length = u64::try_from(count).unwrap_or(u64::MAX);
+                let length = length_of(count);
                 (writing.lines, writing.last) = (number, hash);
                 writing.bytes = writing.bytes.saturating_add(length);
+                writing.room = writing.room.max(writing.bytes);
                 return Ok(number);
             }
             Ok(_) => LedgerError::DiskFull(self.path.clone()),
@@ -199,6 +213,42 @@ impl Journal {
         let _ = file.set_len(writing.bytes);
         Err(JournalError::Refused(refused))
     }
+
+    /// Makes the file longer than the next line needs, where its length would be a part of each sync.
+    fn make_room(&self, file: &fs::File, writing: &mut Writing) -> io::Result<()> {
+        let needed = writing.bytes.saturating_add(length_of(writing.line.len()));
+        while self.syncing.is_some() && writing.room < needed {
+            let more = write_once(file, &ROOM, writing.room)?;
+            writing.room = writing.room.saturating_add(length_of(more));
+        }
+        Ok(())
+    }
+
+    /// Waits until the file is on the disk up to `end`, if records wait for the disk.
+    fn bring_to_disk(&self, end: u64) -> Result<(), LedgerError> {
+        let Some((syncing, file)) = self.syncing.as_ref().zip(self.file.as_deref()) else { return Ok(()) };
+        let done = syncing.wait_for(end, || {
+            let written = self.writing.lock().bytes;
+            file.sync_data().map(|()| written).map_err(|error| folder::failed(&self.path, &error))
+        });
+        // What failed, or is still under way after so long, shall not be waited for again.
+        done.inspect_err(|_| self.writing.lock().is_broken = true)
+    }
+}
+
+/// One call of the system, which may write less.
+fn write_once(file: &fs::File, bytes: &[u8], at: u64) -> io::Result<usize> {
+    loop {
+        match file.write_at(bytes, at) {
+            // Nothing was written.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
+fn length_of(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
 impl Noted {
@@ -217,8 +267,11 @@ impl Noted {
             let position = Position { monotonic_us, ..position };
             encode::outcome(line, self.number, at, outcome, signature.as_ref(), position);
         });
+        let end = writing.bytes;
+        drop(writing);
         match written {
-            Ok(_) => Ok(writing.bytes),
+            Ok(_) if matches!(outcome, Outcome::VerifyFailed { .. }) => self.journal.bring_to_disk(end).map(|()| end),
+            Ok(_) => Ok(end),
             Err(JournalError::Refused(error)) => Err(error),
             Err(JournalError::Ended) => Err(LedgerError::Unusable("the journal of its intent has ended".to_owned())),
         }
@@ -235,6 +288,14 @@ impl Drop for Journal {
     fn drop(&mut self) {
         if self.owner != process::id() {
             mem::forget(self.file.take());
+            return;
+        }
+        let written = self.writing.get_mut().bytes;
+        if let Some(file) = &self.file
+            && file.metadata().is_ok_and(|metadata| metadata.len() > written)
+        {
+            // The room that was not used. Where it stays, folding reads over it.
+            let _ = file.set_len(written);
         }
     }
 }

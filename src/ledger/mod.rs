@@ -20,6 +20,7 @@ mod host_clock;
 mod intent;
 mod journal;
 mod journal_rows;
+mod journal_sync;
 mod maintenance;
 mod memory;
 mod no_ledger;

@@ -1,11 +1,11 @@
 //! The durable ledger of one host: SQLite behind a turnstile. Opened at the first use, not before; refuses to work in a
 //! forked child, where neither the connection nor the locks may be touched.
-//! A signature that nothing counts goes to this process's journal where the configuration does not want it to wait.
+//! Signatures that nothing counts go to a journal of this process, once it has made some.
 //! Read next: `store.rs` (one transaction), `group.rs` (how threads share it), `journal.rs`.
 
 use super::{
-    Act, Basis, Durability, GrantId, Intent, Ledger, LedgerError, Login, Outcome, Place, Presented, Record, Refusal,
-    Reservation, WAIT, Whose,
+    Act, Basis, GrantId, Intent, Ledger, LedgerError, Login, Outcome, Place, Presented, Record, Refusal, Reservation,
+    WAIT, Whose,
     draft::{self, Answer, Counted, Job, Spent},
     fold::Reach,
     group::Group,
@@ -19,7 +19,15 @@ use super::{
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use rusqlite::Connection;
-use std::{path::PathBuf, process, sync::Arc, time::Instant};
+use std::{
+    path::PathBuf,
+    process,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
 
 /// A journal of this length is folded by its own process: in bytes, about 70,000 signatures.
 const LONGEST_JOURNAL: u64 = 64 * 1024 * 1024;
@@ -27,6 +35,10 @@ const LONGEST_JOURNAL: u64 = 64 * 1024 * 1024;
 const IN_PASSING: u64 = 256 * 1024;
 /// So many journals may lie there until a process that begins removes those that have ended.
 const MOST_JOURNALS: usize = 64;
+
+/// So many signatures that nothing counts go into the store before a process begins a journal, which costs as much as two
+/// of them and has to be folded: most tools make one signature, an APK takes four.
+const BEFORE_JOURNAL: u64 = 4;
 
 /// Counts and records of this host.
 pub struct SqliteLedger {
@@ -36,6 +48,8 @@ pub struct SqliteLedger {
     writer: Mutex<Writer>,
     reader: Mutex<Option<(Connection, PathBuf)>>,
     journal: Mutex<Option<Arc<Journal>>>,
+    uncounted: AtomicU64,
+    before_journal: u64,
     longest_journal: u64,
     failpoint: Option<Failpoint>,
 }
@@ -74,6 +88,8 @@ impl SqliteLedger {
             writer: Mutex::default(),
             reader: Mutex::default(),
             journal: Mutex::default(),
+            uncounted: AtomicU64::new(0),
+            before_journal: BEFORE_JOURNAL,
             longest_journal: LONGEST_JOURNAL,
             failpoint: None,
         }
@@ -94,12 +110,11 @@ impl SqliteLedger {
         ledger
     }
 
-    /// For tests: one that folds its journal at this length.
+    /// For tests: one that begins a journal with its first signature, and folds it at this length in bytes.
     #[must_use]
-    pub fn with_longest_journal(settings: Settings, bytes: u64) -> SqliteLedger {
-        let mut ledger = SqliteLedger::new(settings);
-        ledger.longest_journal = bytes;
-        ledger
+    pub fn with_journal(mut self, longest: u64) -> SqliteLedger {
+        (self.before_journal, self.longest_journal) = (0, longest);
+        self
     }
 
     fn submit(&self, job: Job) -> Result<Answer, LedgerError> {
@@ -305,8 +320,8 @@ impl Ledger for SqliteLedger {
     }
 
     fn reserve(&self, intent: &Intent<'_>) -> Result<Reservation, LedgerError> {
-        if let (Durability::Normal, Basis::Member, None) =
-            (self.settings.durability, &intent.basis, intent.rate_per_hour)
+        if let (Basis::Member, None) = (&intent.basis, intent.rate_per_hour)
+            && self.uncounted.fetch_add(1, Ordering::Relaxed) >= self.before_journal
         {
             return self.note(intent).map(|noted| Reservation(Place::Noted(noted)));
         }

@@ -121,6 +121,11 @@ impl Store {
         &self.folder
     }
 
+    /// When an intent counts as written.
+    pub(crate) fn durability(&self) -> Durability {
+        self.durability
+    }
+
     /// The database's path and which file lay there when it was opened.
     pub(crate) fn database(&self) -> (PathBuf, (u64, u64)) {
         (self.database.clone(), self.identity)

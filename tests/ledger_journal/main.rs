@@ -1,4 +1,4 @@
-//! Journals of `audit.durability = "normal"`: each record that was written becomes one record of the chain, whoever dies
+//! Journals: each record that was written becomes one record of the chain, whoever dies
 //! when and whoever folds; what was changed before is found; where nothing can be written, nothing may be signed.
 
 #[path = "../ledger_sample/mod.rs"]
@@ -34,14 +34,21 @@ use std::{
 
 const RELEASED: Outcome<'static> = Outcome::Released { signature: b"signature", latency: Duration::from_micros(60) };
 
-fn normal(folder: &Path) -> Settings {
-    Settings { durability: Durability::Normal, ..settings(folder) }
-}
+const BOTH: [Durability; 2] = [Durability::Normal, Durability::Full];
 
 fn made(folder: &Path) -> Settings {
-    let settings = normal(folder);
+    made_as(Durability::Normal, folder)
+}
+
+fn made_as(durability: Durability, folder: &Path) -> Settings {
+    let settings = Settings { durability, ..settings(folder) };
     create(&settings, noon()).unwrap();
     settings
+}
+
+/// A ledger that begins its journal at once.
+fn begun(settings: &Settings) -> SqliteLedger {
+    SqliteLedger::new(settings.clone()).with_journal(u64::MAX)
 }
 
 fn sign(ledger: &SqliteLedger) {
@@ -74,13 +81,20 @@ fn proved(settings: &Settings) -> Report {
 
 #[test]
 fn an_uncounted_signature_is_two_lines_of_a_journal_and_then_two_records() {
+    BOTH.into_iter().for_each(two_lines_and_then_two_records);
+}
+
+fn two_lines_and_then_two_records(durability: Durability) {
     let folder = tempfile::tempdir().unwrap();
-    let settings = made(folder.path());
-    let ledger = SqliteLedger::new(settings.clone());
+    let settings = made_as(durability, folder.path());
+    let ledger = begun(&settings);
     sign(&ledger);
     assert_eq!(stored(&settings), 1, "the chain has to wait for nobody");
     let journal = journals(&settings).pop().unwrap();
-    assert_eq!(fs::read_to_string(&journal).unwrap().lines().count(), 2);
+    let text = fs::read_to_string(&journal).unwrap();
+    let lines = text.trim_end_matches('\0');
+    assert_eq!(lines.lines().count(), 2);
+    assert_eq!(lines.len() < text.len(), durability == Durability::Full, "room is for syncs");
 
     let found = records(&settings);
     let kinds: Vec<Kind> = found.iter().map(|record| record.kind).collect();
@@ -110,10 +124,11 @@ fn an_intent_that_is_like_an_earlier_one_becomes_the_same_record_as_a_whole_one(
         Intent { facts: Facts { digest: Some((Hash::Sha256, digest)), ..intent.facts }, ..intent }
     };
     let wishes = [asked(&[1; 32]), asked(&[2; 32]), other(asked(&[3; 32])), asked(&[4; 32]), asked(&[5; 32])];
-    let written = |durability, folds: bool| {
+    let written = |durability, begins: bool, folds: bool| {
         let folder = tempfile::tempdir().unwrap();
-        let settings = Settings { durability, ..made(folder.path()) };
+        let settings = made_as(durability, folder.path());
         let ledger = SqliteLedger::new(settings.clone());
+        let ledger = if begins { ledger.with_journal(u64::MAX) } else { ledger };
         for wish in &wishes {
             ledger.settle(ledger.reserve(wish).unwrap(), &RELEASED).unwrap();
             if folds {
@@ -130,9 +145,11 @@ fn an_intent_that_is_like_an_earlier_one_becomes_the_same_record_as_a_whole_one(
         });
         (told.filter(|record| record.kind != Kind::Created).collect::<Vec<_>>(), lines.unwrap_or_default())
     };
-    let (whole, _) = written(Durability::Full, false);
-    for folds in [false, true] {
-        let (told, lines) = written(Durability::Normal, folds);
+    let (whole, none) = written(Durability::Normal, false, false);
+    // The fifth signature begins a journal.
+    assert_eq!(none.lines().count(), 2);
+    for (durability, folds) in BOTH.into_iter().flat_map(|durability| [(durability, false), (durability, true)]) {
+        let (told, lines) = written(durability, true, folds);
         assert_eq!(told, whole);
         let says_all = |line: &&str| line.contains("\"signer\"");
         assert_eq!(lines.lines().filter(says_all).count(), 3, "{lines}");
@@ -143,7 +160,7 @@ fn an_intent_that_is_like_an_earlier_one_becomes_the_same_record_as_a_whole_one(
 fn what_something_counts_never_goes_to_a_journal() {
     let folder = tempfile::tempdir().unwrap();
     let settings = made(folder.path());
-    let ledger = SqliteLedger::new(settings.clone());
+    let ledger = begun(&settings);
     let counted = intent(noon(), Some(uses(1, 5)));
     let rated = Intent { rate_per_hour: Some(3), ..intent(noon(), None) };
     for one in [counted, rated] {
@@ -153,17 +170,13 @@ fn what_something_counts_never_goes_to_a_journal() {
     ledger.refuse(&ledger_sample::refusal(noon(), "mobile-release", "SG-NOT-A-MEMBER")).unwrap();
     assert_eq!((stored(&settings), journals(&settings).len()), (6, 0));
     assert_eq!(ledger.used(&grant(1)).unwrap(), 1);
-    // With durability full nothing does.
-    let full = SqliteLedger::new(Settings { durability: Durability::Full, ..settings.clone() });
-    sign(&full);
-    assert_eq!((stored(&settings), journals(&settings).len()), (8, 0));
 }
 
 #[test]
 fn an_outcome_may_come_long_after_its_intent_was_folded() {
     let folder = tempfile::tempdir().unwrap();
     let settings = made(folder.path());
-    let ledger = SqliteLedger::new(settings.clone());
+    let ledger = begun(&settings);
     let first = ledger.reserve(&intent(noon(), None)).unwrap();
     let lost = ledger.reserve(&intent(noon(), None)).unwrap();
     assert_eq!(Log::open(&settings).unwrap().lost_outcomes().unwrap(), [2, 3]);
@@ -181,7 +194,7 @@ fn an_outcome_may_come_long_after_its_intent_was_folded() {
 fn the_end_of_a_process_folds_its_journal() {
     let folder = tempfile::tempdir().unwrap();
     let settings = made(folder.path());
-    let ledger = SqliteLedger::new(settings.clone());
+    let ledger = begun(&settings);
     sign(&ledger);
     ledger.finish().unwrap();
     assert_eq!(stored(&settings), 3);
@@ -195,7 +208,7 @@ fn the_end_of_a_process_folds_its_journal() {
 fn a_very_long_journal_is_folded_by_its_own_process() {
     let folder = tempfile::tempdir().unwrap();
     let settings = made(folder.path());
-    let ledger = SqliteLedger::with_longest_journal(settings.clone(), 10_000);
+    let ledger = SqliteLedger::new(settings.clone()).with_journal(10_000);
     for _ in 0..100 {
         sign(&ledger);
     }
@@ -206,13 +219,17 @@ fn a_very_long_journal_is_folded_by_its_own_process() {
 
 #[test]
 fn many_writers_and_many_folders_at_once_lose_nothing_and_double_nothing() {
+    BOTH.into_iter().for_each(many_writers_and_many_folders);
+}
+
+fn many_writers_and_many_folders(durability: Durability) {
     let folder = tempfile::tempdir().unwrap();
-    let settings = made(folder.path());
+    let settings = made_as(durability, folder.path());
     let (writers, each) = (6, 200);
     let start = Barrier::new(writers + 3);
     thread::scope(|scope| {
         // Two threads to a ledger, as in one process.
-        for ledger in (0..writers / 2).map(|_| Arc::new(SqliteLedger::with_longest_journal(settings.clone(), 60_000))) {
+        for ledger in (0..writers / 2).map(|_| Arc::new(SqliteLedger::new(settings.clone()).with_journal(60_000))) {
             for ledger in [Arc::clone(&ledger), ledger] {
                 let start = &start;
                 scope.spawn(move || {
@@ -239,12 +256,16 @@ fn many_writers_and_many_folders_at_once_lose_nothing_and_double_nothing() {
 /// although folding is killed as well, at every step of its transactions.
 #[test]
 fn no_kill_loses_or_doubles_what_was_written() {
+    BOTH.into_iter().for_each(no_kill_loses_or_doubles);
+}
+
+fn no_kill_loses_or_doubles(durability: Durability) {
     let folder = tempfile::tempdir_in(if Path::new("/dev/shm").is_dir() { "/dev/shm" } else { "/tmp" }).unwrap();
-    let settings = made(folder.path());
+    let settings = made_as(durability, folder.path());
     let witness = folder.path().join("witness");
     fs::write(&witness, "").unwrap();
-    let arguments =
-        |step: usize| [settings.folder.display().to_string(), witness.display().to_string(), step.to_string()];
+    let (state, witnessed) = (settings.folder.display().to_string(), witness.display().to_string());
+    let arguments = |step: usize| [state.clone(), witnessed.clone(), step.to_string(), format!("{durability:?}")];
     let run = |test: &str, step: usize, until: Duration| {
         let arguments = arguments(step);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -274,10 +295,15 @@ fn no_kill_loses_or_doubles_what_was_written() {
     assert_eq!(journals(&settings), Vec::<PathBuf>::new());
 }
 
+fn of_arguments(arguments: &[String]) -> Settings {
+    let durability = BOTH.into_iter().find(|durability| format!("{durability:?}") == arguments[3]).unwrap();
+    Settings { durability, ..settings(arguments[0].as_ref()) }
+}
+
 #[test]
 fn a_process_that_writes_and_dies() {
     let Some(arguments) = Child::arguments() else { return };
-    let ledger = SqliteLedger::new(normal(arguments[0].as_ref()));
+    let ledger = begun(&of_arguments(&arguments));
     let mut witness = OpenOptions::new().append(true).open(&arguments[1]).unwrap();
     for number in 0_u64.. {
         let facts = facts(noon(), "mobile-release", &[0xd1; 32]);
@@ -303,7 +329,7 @@ fn a_process_that_folds_and_dies() {
         }
         Ok(())
     });
-    let ledger = SqliteLedger::with_failpoint(normal(arguments[0].as_ref()), failpoint);
+    let ledger = SqliteLedger::with_failpoint(of_arguments(&arguments), failpoint).with_journal(u64::MAX);
     sign(&ledger);
     Child::answer("here");
     thread::sleep(Duration::from_secs(600));
@@ -320,7 +346,7 @@ fn a_full_disk_refuses_and_leaves_no_half_line() {
     }
     let _mounted = Mounted(place);
     let settings = made(folder.path());
-    let ledger = SqliteLedger::new(settings.clone());
+    let ledger = begun(&settings);
     sign(&ledger);
     let rest = folder.path().join("rest");
     let mut file = fs::File::create(&rest).unwrap();
@@ -360,12 +386,12 @@ fn a_fold_that_fails_changes_nothing() {
     for step in Step::ALL {
         let folder = tempfile::tempdir().unwrap();
         let settings = made(folder.path());
-        sign(&SqliteLedger::new(settings.clone()));
+        sign(&begun(&settings));
         let failpoint: Failpoint = Arc::new(move |passed| match passed == step {
             true => Err(LedgerError::Disk("EIO".to_owned())),
             false => Ok(()),
         });
-        let ledger = SqliteLedger::with_failpoint(settings.clone(), failpoint);
+        let ledger = SqliteLedger::with_failpoint(settings.clone(), failpoint).with_journal(u64::MAX);
         assert!(ledger.reserve(&intent(noon(), None)).is_err(), "{step:?}");
         drop(ledger);
         assert_eq!(records(&settings).len(), 3, "{step:?}");

@@ -2,12 +2,14 @@
 //! Read next: `main.rs`, for what holds of journals that nobody touches.
 
 use crate::{
-    journals,
+    BOTH, begun, journals,
     ledger_sample::{intent, noon},
-    made, proved, records, sign,
+    made, made_as, proved, records, sign,
 };
-use signgate_pkcs11::ledger::{
-    Act, Calling, DecisionId, Kind, Ledger, LedgerError, Mode, Settings, SqliteLedger, adopt, create,
+use signgate_pkcs11::{
+    audit::verify::Report,
+    config::Durability,
+    ledger::{Act, Calling, DecisionId, Kind, Ledger, LedgerError, Mode, Record, Settings, adopt, create},
 };
 use std::{
     fs,
@@ -45,10 +47,10 @@ fn what_was_changed_before_folding_is_a_fault_until_somebody_accepts_it() {
             "large",
         ),
     ];
-    for (name, change, words) in changes {
+    for ((name, change, words), durability) in changes.into_iter().zip(BOTH.into_iter().cycle()) {
         let folder = tempfile::tempdir().unwrap();
-        let settings = made(folder.path());
-        let ledger = SqliteLedger::new(settings.clone());
+        let settings = made_as(durability, folder.path());
+        let ledger = begun(&settings);
         (0..3).for_each(|_| sign(&ledger));
         drop(ledger);
         let journal = journals(&settings).pop().unwrap();
@@ -59,7 +61,7 @@ fn what_was_changed_before_folding_is_a_fault_until_somebody_accepts_it() {
         let told = report.problems.iter().any(|problem| problem.what.contains(words));
         assert!(told, "{name}: {:?}", report.problems);
         // The next ones go on, and an administrator can end it.
-        sign(&SqliteLedger::new(settings.clone()));
+        sign(&begun(&settings));
         assert!(!proved(&settings).problems.is_empty());
         accept(&settings);
         assert_eq!(proved(&settings).problems, [], "{name}");
@@ -90,7 +92,7 @@ fn a_journal_that_is_removed_renamed_or_cut_is_a_fault() {
     ] {
         let folder = tempfile::tempdir().unwrap();
         let settings = made(folder.path());
-        let ledger = SqliteLedger::new(settings.clone());
+        let ledger = begun(&settings);
         sign(&ledger);
         assert_eq!(records(&settings).len(), 3);
         sign(&ledger);
@@ -101,33 +103,86 @@ fn a_journal_that_is_removed_renamed_or_cut_is_a_fault() {
     }
 }
 
-#[test]
-fn a_torn_last_line_is_left_out_and_told_but_no_problem() {
+/// A file after two signatures, as somebody left it.
+fn left(change: impl Fn(&mut Vec<u8>)) -> (Report, Vec<Record>) {
     let folder = tempfile::tempdir().unwrap();
     let settings = made(folder.path());
-    let ledger = SqliteLedger::new(settings.clone());
+    let ledger = begun(&settings);
     sign(&ledger);
     sign(&ledger);
     drop(ledger);
     let journal = journals(&settings).pop().unwrap();
-    let whole = fs::read(&journal).unwrap();
-    fs::write(&journal, &whole[..whole.len() - 20]).unwrap();
+    let mut bytes = fs::read(&journal).unwrap();
+    change(&mut bytes);
+    fs::write(&journal, &bytes).unwrap();
     let found = records(&settings);
-    assert_eq!(found.last().unwrap().kind, Kind::Fault);
-    let report = proved(&settings);
-    assert_eq!((report.problems, report.torn, report.lost_outcomes), (vec![], 1, 1));
     assert_eq!(journals(&settings), Vec::<PathBuf>::new());
+    (proved(&settings), found)
+}
+
+#[test]
+fn a_torn_last_line_is_left_out_and_told_but_no_problem() {
+    for room in [0, 500, 3_000_000] {
+        let (report, found) = left(|bytes| {
+            bytes.truncate(bytes.len() - 20);
+            bytes.resize(bytes.len() + room, 0);
+        });
+        assert_eq!(found.last().unwrap().kind, Kind::Fault);
+        assert_eq!((report.problems, report.torn, report.lost_outcomes), (vec![], 1, 1));
+    }
+}
+
+#[test]
+fn room_that_a_killed_writer_did_not_use_is_nothing_and_a_gap_in_what_it_wrote_is_a_fault() {
+    for room in [1, 65_536, 3_000_000] {
+        let (report, found) = left(|bytes| bytes.resize(bytes.len() + room, 0));
+        assert_eq!((report.problems, report.torn, found.len()), (vec![], 0, 5));
+    }
+    for gap in [0..1, 100..300] {
+        let (report, _) = left(|bytes| {
+            let from = bytes.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+            bytes[from + gap.start..from + gap.end].fill(0);
+        });
+        assert!(report.problems.iter().any(|problem| problem.what.contains("has a gap")), "{:?}", report.problems);
+    }
+}
+
+#[test]
+fn a_writer_whose_journal_is_cut_refuses_once_and_says_why() {
+    for durability in BOTH {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = made_as(durability, folder.path());
+        let ledger = begun(&settings);
+        sign(&ledger);
+        fs::write(journals(&settings).pop().unwrap(), "").unwrap();
+        wait_for_a_look(durability);
+        let error = ledger.reserve(&intent(noon(), None)).unwrap_err();
+        assert!(error.to_string().contains("made shorter"), "{error}");
+        sign(&ledger);
+        assert_eq!(journals(&settings).len(), 2);
+    }
+}
+
+/// Where records wait for the disk, a look is a small part of it.
+fn wait_for_a_look(durability: Durability) {
+    if durability == Durability::Normal {
+        // It looks once a second.
+        thread::sleep(Duration::from_millis(1100));
+    }
 }
 
 #[test]
 fn a_writer_whose_journal_is_taken_away_begins_another() {
+    BOTH.into_iter().for_each(taken_away);
+}
+
+fn taken_away(durability: Durability) {
     let folder = tempfile::tempdir().unwrap();
-    let settings = made(folder.path());
-    let ledger = SqliteLedger::new(settings.clone());
+    let settings = made_as(durability, folder.path());
+    let ledger = begun(&settings);
     sign(&ledger);
     fs::remove_file(journals(&settings).pop().unwrap()).unwrap();
-    // It looks once a second.
-    thread::sleep(Duration::from_millis(1100));
+    wait_for_a_look(durability);
     sign(&ledger);
     assert_eq!(journals(&settings).len(), 1);
     let found = records(&settings);
@@ -137,10 +192,10 @@ fn a_writer_whose_journal_is_taken_away_begins_another() {
 
 #[test]
 fn a_writer_whose_ledger_is_taken_away_or_replaced_stops() {
-    for replaced in [false, true] {
+    for (replaced, durability) in [(false, BOTH[0]), (true, BOTH[0]), (false, BOTH[1]), (true, BOTH[1])] {
         let folder = tempfile::tempdir().unwrap();
-        let settings = made(folder.path());
-        let ledger = SqliteLedger::new(settings.clone());
+        let settings = made_as(durability, folder.path());
+        let ledger = begun(&settings);
         sign(&ledger);
         for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
             let _ = fs::rename(settings.folder.join(name), folder.path().join(name));
@@ -148,8 +203,7 @@ fn a_writer_whose_ledger_is_taken_away_or_replaced_stops() {
         if replaced {
             create(&Settings { store_id: Some("other".to_owned()), ..settings.clone() }, noon()).unwrap();
         }
-        // It looks once a second.
-        thread::sleep(Duration::from_millis(1100));
+        wait_for_a_look(durability);
         let error = ledger.reserve(&intent(noon(), None)).unwrap_err();
         assert_eq!(error.code(), "SG-WRONG-LEDGER", "{error}");
     }
@@ -159,7 +213,7 @@ fn a_writer_whose_ledger_is_taken_away_or_replaced_stops() {
 fn a_clock_turned_back_is_refused_here_as_well() {
     let folder = tempfile::tempdir().unwrap();
     let settings = made(folder.path());
-    let ledger = SqliteLedger::new(settings.clone());
+    let ledger = begun(&settings);
     let hours = |hours| noon().checked_add(jiff::SignedDuration::from_hours(hours)).unwrap();
     drop(ledger.reserve(&intent(hours(2), None)).unwrap());
     let error = ledger.reserve(&intent(hours(1), None)).unwrap_err();
@@ -167,6 +221,6 @@ fn a_clock_turned_back_is_refused_here_as_well() {
     // The next process learns of it from the chain.
     drop(ledger);
     assert_eq!(records(&settings).len(), 2);
-    let error = SqliteLedger::new(settings.clone()).reserve(&intent(hours(1), None)).unwrap_err();
+    let error = begun(&settings).reserve(&intent(hours(1), None)).unwrap_err();
     assert!(matches!(error, LedgerError::ClockTurnedBack { .. }), "{error}");
 }

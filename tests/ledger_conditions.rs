@@ -378,7 +378,7 @@ fn a_build_user() {
     ledger.settle(reservation, &RELEASED).unwrap();
     // What nothing counts goes to a journal, which another account folds.
     let normal = Settings { durability: Durability::Normal, ..settings(arguments[0].as_ref()) };
-    let ledger = SqliteLedger::new(normal);
+    let ledger = SqliteLedger::new(normal).with_journal(u64::MAX);
     let reservation = ledger.reserve(&intent(noon(), None)).unwrap();
     ledger.settle(reservation, &RELEASED).unwrap();
     Child::answer("signed");

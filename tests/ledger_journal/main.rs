@@ -337,6 +337,10 @@ fn a_process_that_folds_and_dies() {
 
 #[test]
 fn a_full_disk_refuses_and_leaves_no_half_line() {
+    BOTH.into_iter().for_each(full_disk);
+}
+
+fn full_disk(durability: Durability) {
     let folder = tempfile::tempdir().unwrap();
     let mount = |arguments: &[&str]| Command::new("mount").args(arguments).output();
     let place = folder.path().display().to_string();
@@ -345,7 +349,7 @@ fn a_full_disk_refuses_and_leaves_no_half_line() {
         other => return skip("mount", &format!("{other:?}")),
     }
     let _mounted = Mounted(place);
-    let settings = made(folder.path());
+    let settings = made_as(durability, folder.path());
     let ledger = begun(&settings);
     sign(&ledger);
     let rest = folder.path().join("rest");

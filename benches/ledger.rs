@@ -15,7 +15,9 @@ use signgate_pkcs11::{
         log::{Log, Query},
         verify::{Against, verify},
     },
-    ledger::{Durability, GrantUse, Ledger, MemoryLedger, Mode, Outcome, Record, RecordHash, Settings, SqliteLedger, create},
+    ledger::{
+        Durability, GrantUse, Ledger, MemoryLedger, Mode, Outcome, Record, RecordHash, Settings, SqliteLedger, create,
+    },
 };
 use std::{
     fs::OpenOptions,

@@ -33,8 +33,8 @@ pub(crate) const FOLDER: &str = "journal";
 const LOOK_EVERY_US: u64 = 1_000_000;
 
 /// Room that a journal takes before it is written, in bytes, where records wait for the disk: a sync of what is written
-/// over costs a third of one that also makes the file longer. About a hundred signatures; what is not written is zero.
-static ROOM: [u8; 64 * 1024] = [0; 64 * 1024];
+/// over costs a third of one that also makes the file longer. Some four hundred signatures; what is not written is zero.
+static ROOM: [u8; 256 * 1024] = [0; 256 * 1024];
 
 /// A journal that is being written.
 pub(crate) struct Journal {

@@ -19,7 +19,8 @@ struct State {
     /// Up to this byte.
     durable: u64,
     is_under_way: bool,
-    /// The kernel tells of a page that it lost once only: after a failure no sync of this file proves anything.
+    /// The kernel tells of a page that it lost once only: after a failure no sync of this file proves anything. That is
+    /// also why two are never under way at once: one could be told of what the other lost.
     failure: Option<LedgerError>,
 }
 

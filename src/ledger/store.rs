@@ -27,7 +27,7 @@ pub const DATABASE: &str = "ledger.db";
 
 /// Pages of the WAL after which a commit moves them into the database: few, because a tool that finds a WAL and no other
 /// process reads it all when it opens the ledger.
-const CHECKPOINT_PAGES: u32 = 256;
+const CHECKPOINT_PAGES: u32 = 128;
 
 /// Where a ledger is and what is expected of it.
 #[derive(Clone, Debug)]

@@ -165,7 +165,7 @@ impl Config {
         let owners = Owners::root_or_effective_user();
         let (settings, file) = read_file(path, owners)?;
         // Root who names a file himself is a caller, too.
-        let self_configured = !file.all_root || owners == Owners::RootOr(0);
+        let self_configured = !file.all_root || owners.are_root_alone();
         Ok(Config { self_configured, ..settings.config })
     }
 }

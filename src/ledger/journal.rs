@@ -11,15 +11,14 @@ use super::{
     encode::{self, Position},
     folder, host_clock,
 };
+use crate::platform::{self, FileIdentity, LockError, Locked};
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
-use nix::fcntl::{Flock, FlockArg};
 use parking_lot::Mutex;
 use std::{
-    fmt, fs, io,
+    fmt, io,
     io::Write,
     mem,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process,
     sync::Arc,
@@ -36,12 +35,12 @@ const LOOK_EVERY_US: u64 = 1_000_000;
 pub(crate) struct Journal {
     name: String,
     path: PathBuf,
-    identity: (u64, u64),
+    identity: FileIdentity,
     /// The ledger that it belongs to: one that is removed or replaced ends its journals.
-    database: (PathBuf, (u64, u64)),
+    database: (PathBuf, FileIdentity),
     owner: u32,
     /// Locked as long as it is open; only the owner lets go.
-    file: Option<Flock<fs::File>>,
+    file: Option<Locked>,
     writing: Mutex<Writing>,
 }
 
@@ -82,15 +81,20 @@ impl Journal {
     pub(crate) fn begin(
         state: &Path,
         file_mode: u32,
-        database: (PathBuf, (u64, u64)),
+        database: (PathBuf, FileIdentity),
         trusted: Timestamp,
     ) -> Result<Journal, LedgerError> {
         let name = name()?;
         let path = state.join(FOLDER).join(&name);
         let file = folder::create_to_append(&path, file_mode).map_err(|error| folder::failed(&path, &error))?;
-        let metadata = file.metadata().map_err(|error| folder::failed(&path, &error))?;
-        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock);
-        let file = lock.map_err(|(_, error)| LedgerError::Disk(format!("`{}`: {error}", path.display())))?;
+        let identity = platform::identity_of(&file).map_err(|error| folder::failed(&path, &error))?;
+        let file = Locked::try_take(file).map_err(|error| {
+            let why = match error {
+                LockError::Held(_) => "another process has its lock".to_owned(),
+                LockError::Io(_, error) => error.to_string(),
+            };
+            LedgerError::Disk(format!("`{}`: {why}", path.display()))
+        })?;
         let writing = Writing {
             line: Vec::with_capacity(2048),
             full: 0,
@@ -106,7 +110,7 @@ impl Journal {
         Ok(Journal {
             name,
             path,
-            identity: (metadata.dev(), metadata.ino()),
+            identity,
             database,
             owner: process::id(),
             file: Some(file),
@@ -152,9 +156,8 @@ impl Journal {
     fn look(&self, writing: &mut Writing, now_us: Option<u64>) -> Result<(), JournalError> {
         let now_us = now_us.unwrap_or(u64::MAX);
         if now_us.saturating_sub(writing.looked_us) >= LOOK_EVERY_US {
-            let lies = |path: &Path, identity: (u64, u64)| {
-                fs::symlink_metadata(path).is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == identity)
-            };
+            let lies =
+                |path: &Path, identity: FileIdentity| platform::identity(path).is_ok_and(|found| found == identity);
             let (database, opened) = &self.database;
             writing.is_broken |= !lies(&self.path, self.identity) || !lies(database, *opened);
             writing.looked_us = now_us;

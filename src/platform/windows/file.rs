@@ -23,7 +23,7 @@ use windows_sys::Win32::{
     Foundation::{ERROR_LOCK_VIOLATION, ERROR_STOPPED_ON_SYMLINK},
     Storage::FileSystem::{
         BY_HANDLE_FILE_INFORMATION, FILE_ATTRIBUTE_REPARSE_POINT, FILE_BASIC_INFO, FILE_FLAG_BACKUP_SEMANTICS,
-        FILE_FLAG_OPEN_REPARSE_POINT, FILE_READ_ATTRIBUTES, FileBasicInfo, GetDiskFreeSpaceExW, GetDriveTypeW,
+        FILE_FLAG_OPEN_REPARSE_POINT, FILE_LIST_DIRECTORY, FILE_READ_ATTRIBUTES, FILE_SHARE_READ, FILE_SHARE_WRITE, FileBasicInfo, GetDiskFreeSpaceExW, GetDriveTypeW,
         GetFileInformationByHandle, GetFileInformationByHandleEx, GetVolumePathNameW, LOCKFILE_EXCLUSIVE_LOCK,
         LOCKFILE_FAIL_IMMEDIATELY, LockFileEx, READ_CONTROL, UnlockFileEx,
     },
@@ -42,6 +42,22 @@ pub fn look_at(path: &Path) -> io::Result<File> {
         .access_mode(FILE_READ_ATTRIBUTES | READ_CONTROL)
         .custom_flags(FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT)
         .open(path)
+}
+
+/// Opens a folder so that nobody can rename or remove it as long as it is open; never through a link.
+///
+/// # Errors
+/// It is absent or a link, or the system refused.
+pub fn hold_folder(path: &Path) -> io::Result<File> {
+    let held = OpenOptions::new()
+        .access_mode(FILE_READ_ATTRIBUTES | FILE_LIST_DIRECTORY)
+        .share_mode(FILE_SHARE_READ | FILE_SHARE_WRITE)
+        .custom_flags(FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT)
+        .open(path)?;
+    if is_reparse_point(&held)? {
+        return Err(io::Error::from_raw_os_error(i32::try_from(ERROR_STOPPED_ON_SYMLINK).unwrap_or_default()));
+    }
+    Ok(held)
 }
 
 /// Whether an open file is a link of any kind: a symbolic link, a junction, a mount point.
@@ -95,6 +111,14 @@ const fn is_private(mode: u32) -> bool {
 /// It is there, or the system refused.
 pub fn create_new(path: &Path, mode: u32) -> io::Result<File> {
     access::create(path, Use::ReadAndWrite, is_private(mode))
+}
+
+/// The same.
+///
+/// # Errors
+/// As [`create_new`].
+pub fn create_file(path: &Path, mode: u32) -> io::Result<File> {
+    create_new(path, mode)
 }
 
 /// The same, for adding to its end.

@@ -3,17 +3,24 @@
 
 use super::wide;
 use once_cell::sync::OnceCell;
-use std::{ffi::c_void, ptr};
+use std::{
+    ffi::{OsString, c_void},
+    os::windows::ffi::OsStringExt,
+    path::PathBuf,
+    ptr,
+};
 use windows_sys::{
     Wdk::System::SystemInformation::{NtQuerySystemInformation, SystemTimeOfDayInformation},
-    Win32::System::{
+    Win32::{System::{
+        Com::CoTaskMemFree,
         LibraryLoader::{
             GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS, GET_MODULE_HANDLE_EX_FLAG_PIN,
             GET_MODULE_HANDLE_EX_FLAG_UNCHANGED_REFCOUNT, GetModuleHandleExW,
         },
         Performance::{QueryPerformanceCounter, QueryPerformanceFrequency},
         SystemInformation::{ComputerNameDnsHostname, GetComputerNameExW},
-    },
+    }, UI::Shell::{FOLDERID_ProgramData, SHGetKnownFolderPath}},
+    core::GUID,
 };
 
 #[link(name = "ntdll")]
@@ -65,6 +72,30 @@ pub fn host_name() -> Option<String> {
     wide::text(&name).filter(|name| told != 0 && !name.is_empty())
 }
 
+/// Where the machine's administrator configures the gate: below ProgramData, wherever that is. The system is asked, not
+/// the environment, which the caller may have written.
+#[must_use]
+pub fn machine_folder() -> PathBuf {
+    known_folder(&FOLDERID_ProgramData).unwrap_or_else(|| PathBuf::from(r"C:\ProgramData")).join("signgate")
+}
+
+fn known_folder(id: &GUID) -> Option<PathBuf> {
+    let mut path = ptr::null_mut();
+    // SAFETY: a known id, no token, and a place for one pointer.
+    let told = unsafe { SHGetKnownFolderPath(id, 0, ptr::null_mut(), &raw mut path) };
+    if path.is_null() {
+        return None;
+    }
+    let mut text = Vec::new();
+    // SAFETY: the text ends with a NUL, and nothing behind that is read.
+    while let unit @ 1.. = unsafe { path.add(text.len()).read() } {
+        text.push(unit);
+    }
+    // SAFETY: allocated by Windows for us in this way, and freed once.
+    unsafe { CoTaskMemFree(path.cast()) };
+    (told == 0).then(|| PathBuf::from(OsString::from_wide(&text)))
+}
+
 /// Which start of the host this is: the time of it, in the form of Linux's boot id. Windows moves that time when its
 /// clock is set; then what was bound to this start must be shown again.
 #[must_use]
@@ -111,6 +142,12 @@ mod tests {
     #[test]
     fn the_process_is_not_ending_while_it_tests() {
         assert!(!is_ending());
+    }
+
+    #[test]
+    fn the_machines_folder_lies_below_program_data() {
+        let folder = machine_folder();
+        assert!(folder.is_absolute() && folder.ends_with(r"ProgramData\signgate"), "{}", folder.display());
     }
 
     #[test]

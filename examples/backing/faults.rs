@@ -152,7 +152,9 @@ fn parse_one(text: &str) -> Due {
 fn kill() -> ! {
     #[cfg(unix)]
     // SAFETY: a signal to this process, which nothing can catch.
-    unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+    unsafe {
+        libc::kill(libc::getpid(), libc::SIGKILL)
+    };
     std::process::abort();
 }
 

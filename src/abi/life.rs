@@ -178,8 +178,13 @@ unsafe fn check_arguments(arguments: *const ck::CK_C_INITIALIZE_ARGS) -> Result<
     // SAFETY: promised by the caller.
     let arguments = unsafe { read(arguments) }?;
     // Taken out of the structure: on Windows it is packed, and has no references into it.
-    let ck::CK_C_INITIALIZE_ARGS { CreateMutex: create, DestroyMutex: destroy, LockMutex: lock, UnlockMutex: unlock, .. } =
-        arguments;
+    let ck::CK_C_INITIALIZE_ARGS {
+        CreateMutex: create,
+        DestroyMutex: destroy,
+        LockMutex: lock,
+        UnlockMutex: unlock,
+        ..
+    } = arguments;
     match [create.is_some(), destroy.is_some(), lock.is_some(), unlock.is_some()] {
         [true, true, true, true] | [false, false, false, false] => Ok(()),
         _ => Err(Error::ArgumentsBad),

@@ -6,8 +6,8 @@
 use super::ui::{self, Exit, Failure};
 use jiff::{SignedDuration, Timestamp};
 use signgate_pkcs11::{
-    policy::{Policy, seconds},
     platform,
+    policy::{Policy, seconds},
     policy_cache::request_files,
     trust::{
         Role, TrustError, Trusted, TrustedState,

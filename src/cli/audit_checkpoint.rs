@@ -137,7 +137,8 @@ fn send_to_syslog(_socket: &Path, _note: &str) -> Result<(), Failure> {
 #[cfg(unix)]
 fn send_to_syslog(socket: &Path, note: &str) -> Result<(), Failure> {
     let message = format!("<{PRIORITY}>signgate-checkpoint: {}", note.trim_end().replace('\n', "|"));
-    let sent = std::os::unix::net::UnixDatagram::unbound().and_then(|socket_| socket_.send_to(message.as_bytes(), socket));
+    let sent =
+        std::os::unix::net::UnixDatagram::unbound().and_then(|socket_| socket_.send_to(message.as_bytes(), socket));
     sent.map(drop).map_err(|error| Failure::new(format!("the system log at `{}`: {error}", socket.display())))
 }
 

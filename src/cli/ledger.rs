@@ -91,10 +91,8 @@ pub fn settings_of(config: &Config) -> Result<Settings, Failure> {
 #[cfg(windows)]
 fn give_to_group(folder: &Path, name: &str) -> Result<(), Failure> {
     let name = name.escape_debug();
-    Err(Failure::new("a folder of Windows belongs to no group, so `--group` says nothing here").next(format!(
-        "leave it out, then: icacls \"{}\" /grant \"{name}:(OI)(CI)M\"",
-        folder.display()
-    )))
+    Err(Failure::new("a folder of Windows belongs to no group, so `--group` says nothing here")
+        .next(format!("leave it out, then: icacls \"{}\" /grant \"{name}:(OI)(CI)M\"", folder.display())))
 }
 
 /// Files that are made in the folder belong to its group.

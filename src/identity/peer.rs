@@ -5,9 +5,10 @@
 //! would anything that a caller can hand in as standard input. There is no fallback: what can not be proved is refused.
 //! Source: unix(7), socket(7). Read next: `mod.rs`; `abi/peer.rs` asks the kernel.
 
-use crate::{config::Config, platform::Connection};
 #[cfg(unix)]
 use crate::platform;
+use crate::{config::Config, platform::Connection};
+use std::{fmt, io, path::PathBuf};
 #[cfg(unix)]
 use std::{
     fs,
@@ -17,7 +18,6 @@ use std::{
     },
     path::Path,
 };
-use std::{fmt, io, path::PathBuf};
 
 /// Linux: AF_UNIX.
 #[cfg(unix)]

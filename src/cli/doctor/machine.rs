@@ -7,8 +7,7 @@ use signgate_pkcs11::{
         Config, Environment, Mode, PinSource, Source, VARIABLE, system_file,
         trusted_file::{self, Owners},
     },
-    identity,
-    platform,
+    identity, platform,
 };
 use std::{fs, path::Path};
 
@@ -158,9 +157,7 @@ fn pin(token: &str, source: &PinSource, environment: &Environment) -> Finding {
     }
     match platform::readable_by_all(file) {
         Ok(None) => Finding::ok(check, format!("in `{shown}`{}", comma(file))),
-        Ok(Some(fix)) => {
-            Finding::warn(check, format!("everybody may read `{shown}`{}", brackets(file))).fix(fix)
-        }
+        Ok(Some(fix)) => Finding::warn(check, format!("everybody may read `{shown}`{}", brackets(file))).fix(fix),
         Err(error) => Finding::fail(check, format!("`{shown}`: {error}")).fix(format!("look at the rights of {shown}")),
     }
 }

@@ -25,12 +25,9 @@ use super::{
 use finding::{Finding, Verdict};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use signgate_pkcs11::{
-    config::Environment,
-    policy_cache::PolicyCache,
-};
 #[cfg(unix)]
 use signgate_pkcs11::config::{Config, Mode};
+use signgate_pkcs11::{config::Environment, policy_cache::PolicyCache};
 
 /// Arguments of `signgate doctor`.
 #[derive(clap::Args, Debug)]

@@ -43,8 +43,8 @@ pub(super) fn walk(path: &Path, owners: Owners) -> Result<(PathBuf, bool), FileE
     }
     let (named, is_root) = judge_way(path, owners)?;
     // A drive letter may stand for a folder or for a network: then the way to that counts as well.
-    let real = platform::canonical(&named)
-        .map_err(|error| FileError { path: named.clone(), problem: Problem::of(error) })?;
+    let real =
+        platform::canonical(&named).map_err(|error| FileError { path: named.clone(), problem: Problem::of(error) })?;
     if real == named {
         return Ok((named, is_root));
     }

@@ -23,8 +23,8 @@ use windows_sys::Win32::{
         Authorization::{
             ConvertStringSecurityDescriptorToSecurityDescriptorW, GetSecurityInfo, SDDL_REVISION_1, SE_FILE_OBJECT,
         },
-        DACL_SECURITY_INFORMATION, OWNER_SECURITY_INFORMATION, PROTECTED_DACL_SECURITY_INFORMATION, PSECURITY_DESCRIPTOR,
-        PSID, SECURITY_ATTRIBUTES, SetFileSecurityW,
+        DACL_SECURITY_INFORMATION, OWNER_SECURITY_INFORMATION, PROTECTED_DACL_SECURITY_INFORMATION,
+        PSECURITY_DESCRIPTOR, PSID, SECURITY_ATTRIBUTES, SetFileSecurityW,
     },
     Storage::FileSystem::{
         CREATE_NEW, CreateFileW, FILE_APPEND_DATA, FILE_ATTRIBUTE_NORMAL, FILE_FLAG_OPEN_REPARSE_POINT,
@@ -135,9 +135,7 @@ pub fn exposure(path: &Path, closed: Closed) -> io::Result<Option<String>> {
     };
     let reaches = |entry: &&Entry| match closed {
         Closed::ToOthers => entry.account.is_everybody(),
-        Closed::ToAllButUs => {
-            entry.account != us && !entry.account.is_administrator() && !entry.account.is_the_owner()
-        }
+        Closed::ToAllButUs => entry.account != us && !entry.account.is_administrator() && !entry.account.is_the_owner(),
     };
     if let Some(entry) = allowed.iter().filter(|entry| entry.mask != 0).find(reaches) {
         let who = entry.account;
@@ -175,11 +173,7 @@ pub(super) fn close(path: &Path, is_folder: bool) -> io::Result<()> {
     let path = wide::of(path.as_os_str())?;
     // SAFETY: a path that ends with a NUL, and a descriptor that is still there.
     let set = unsafe {
-        SetFileSecurityW(
-            path.as_ptr(),
-            DACL_SECURITY_INFORMATION | PROTECTED_DACL_SECURITY_INFORMATION,
-            descriptor.0,
-        )
+        SetFileSecurityW(path.as_ptr(), DACL_SECURITY_INFORMATION | PROTECTED_DACL_SECURITY_INFORMATION, descriptor.0)
     };
     if set == 0 { Err(last_error()) } else { Ok(()) }
 }

@@ -33,31 +33,28 @@ pub struct Account {
 }
 
 /// The accounts that administer a machine in any case: SYSTEM, Administrators, TrustedInstaller.
-const ADMINISTRATORS: [&[u32]; 3] = [
-    &[18],
-    &[32, 544],
-    &[80, 956_008_885, 3_418_522_649, 1_831_038_044, 1_853_292_631, 2_271_478_464],
-];
+const ADMINISTRATORS: [&[u32]; 3] =
+    [&[18], &[32, 544], &[80, 956_008_885, 3_418_522_649, 1_831_038_044, 1_853_292_631, 2_271_478_464]];
 
 /// Who stands for everybody, or for everybody of some kind, by authority and parts.
 const EVERYBODY: [(u64, &[u32]); 17] = [
-    (1, &[0]),           // Everyone
-    (2, &[0]),           // LOCAL
-    (2, &[1]),           // CONSOLE LOGON
-    (5, &[1]),           // DIALUP
-    (5, &[2]),           // NETWORK
-    (5, &[3]),           // BATCH
-    (5, &[4]),           // INTERACTIVE
-    (5, &[6]),           // SERVICE
-    (5, &[7]),           // ANONYMOUS LOGON
-    (5, &[11]),          // Authenticated Users
-    (5, &[13]),          // TERMINAL SERVER USER
-    (5, &[14]),          // REMOTE INTERACTIVE LOGON
-    (5, &[15]),          // This Organization
-    (5, &[32, 545]),     // Users
-    (5, &[32, 546]),     // Guests
-    (15, &[2, 1]),       // ALL APPLICATION PACKAGES
-    (15, &[2, 2]),       // ALL RESTRICTED APPLICATION PACKAGES
+    (1, &[0]),       // Everyone
+    (2, &[0]),       // LOCAL
+    (2, &[1]),       // CONSOLE LOGON
+    (5, &[1]),       // DIALUP
+    (5, &[2]),       // NETWORK
+    (5, &[3]),       // BATCH
+    (5, &[4]),       // INTERACTIVE
+    (5, &[6]),       // SERVICE
+    (5, &[7]),       // ANONYMOUS LOGON
+    (5, &[11]),      // Authenticated Users
+    (5, &[13]),      // TERMINAL SERVER USER
+    (5, &[14]),      // REMOTE INTERACTIVE LOGON
+    (5, &[15]),      // This Organization
+    (5, &[32, 545]), // Users
+    (5, &[32, 546]), // Guests
+    (15, &[2, 1]),   // ALL APPLICATION PACKAGES
+    (15, &[2, 2]),   // ALL RESTRICTED APPLICATION PACKAGES
 ];
 
 /// DOMAIN_USERS and its kind: the last part of S-1-5-21-…
@@ -252,7 +249,8 @@ mod tests {
     #[test]
     fn who_administers_and_who_is_everybody() {
         assert!(account(5, &[18]).is_administrator() && account(5, &[32, 544]).is_administrator());
-        for everybody in [account(1, &[0]), account(5, &[11]), account(5, &[32, 545]), account(5, &[21, 1, 2, 3, 513])] {
+        for everybody in [account(1, &[0]), account(5, &[11]), account(5, &[32, 545]), account(5, &[21, 1, 2, 3, 513])]
+        {
             assert!(everybody.is_everybody() && !everybody.is_administrator(), "{everybody}");
         }
         let somebody = account(5, &[21, 1, 2, 3, 1001]);

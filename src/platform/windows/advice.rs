@@ -32,7 +32,10 @@ fn given_to_all(path: &Path, mask: u32) -> io::Result<Option<String>> {
         return Ok(Some(format!("icacls \"{shown}\" /reset")));
     };
     let is_open = |entry: &&Entry| entry.account.is_everybody() && entry.mask & mask != 0;
-    Ok(allowed.iter().find(is_open).map(|entry| format!("icacls \"{shown}\" /inheritance:d /remove:g *{}", entry.account)))
+    Ok(allowed
+        .iter()
+        .find(is_open)
+        .map(|entry| format!("icacls \"{shown}\" /inheritance:d /remove:g *{}", entry.account)))
 }
 
 /// The command that mends a file that everybody may read; none where only some may.

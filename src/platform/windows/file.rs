@@ -23,9 +23,9 @@ use windows_sys::Win32::{
     Foundation::{ERROR_LOCK_VIOLATION, ERROR_STOPPED_ON_SYMLINK},
     Storage::FileSystem::{
         BY_HANDLE_FILE_INFORMATION, FILE_ATTRIBUTE_REPARSE_POINT, FILE_BASIC_INFO, FILE_FLAG_BACKUP_SEMANTICS,
-        FILE_FLAG_OPEN_REPARSE_POINT, FILE_LIST_DIRECTORY, FILE_READ_ATTRIBUTES, FILE_SHARE_READ, FILE_SHARE_WRITE, FileBasicInfo, GetDiskFreeSpaceExW, GetDriveTypeW,
-        GetFileInformationByHandle, GetFileInformationByHandleEx, GetVolumePathNameW, LOCKFILE_EXCLUSIVE_LOCK,
-        LOCKFILE_FAIL_IMMEDIATELY, LockFileEx, READ_CONTROL, UnlockFileEx,
+        FILE_FLAG_OPEN_REPARSE_POINT, FILE_LIST_DIRECTORY, FILE_READ_ATTRIBUTES, FILE_SHARE_READ, FILE_SHARE_WRITE,
+        FileBasicInfo, GetDiskFreeSpaceExW, GetDriveTypeW, GetFileInformationByHandle, GetFileInformationByHandleEx,
+        GetVolumePathNameW, LOCKFILE_EXCLUSIVE_LOCK, LOCKFILE_FAIL_IMMEDIATELY, LockFileEx, READ_CONTROL, UnlockFileEx,
     },
     System::{
         IO::OVERLAPPED,
@@ -229,9 +229,8 @@ pub fn stamp_of(file: &File) -> io::Result<FileStamp> {
     let mut times = FILE_BASIC_INFO::default();
     let room = u32::try_from(size_of::<FILE_BASIC_INFO>()).unwrap_or_default();
     // SAFETY: an open file, and a place for the structure that this class fills.
-    let told = unsafe {
-        GetFileInformationByHandleEx(file.as_raw_handle(), FileBasicInfo, (&raw mut times).cast(), room)
-    };
+    let told =
+        unsafe { GetFileInformationByHandleEx(file.as_raw_handle(), FileBasicInfo, (&raw mut times).cast(), room) };
     if told == 0 {
         return Err(last_error());
     }
@@ -352,7 +351,9 @@ impl Locked {
     pub fn try_take(file: File) -> Result<Locked, LockError> {
         match lock(&file, LOCKFILE_FAIL_IMMEDIATELY) {
             Ok(()) => Ok(Locked(file)),
-            Err(error) if error.raw_os_error() == i32::try_from(ERROR_LOCK_VIOLATION).ok() => Err(LockError::Held(file)),
+            Err(error) if error.raw_os_error() == i32::try_from(ERROR_LOCK_VIOLATION).ok() => {
+                Err(LockError::Held(file))
+            }
             Err(error) => Err(LockError::Io(file, error)),
         }
     }

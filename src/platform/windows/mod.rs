@@ -10,15 +10,15 @@ mod wide;
 
 pub use super::Closed;
 pub use access::{Entry, Rights, exposure, rights};
-pub use advice::{
-    how_to_close, how_to_let_in, how_to_let_write, how_to_make, may_write, owner_of, readable_by_all, replace_in_kind, shared_modes,
-    shown_mode, try_folder, writable_by_all,
-};
 pub use account::{Account, account_name, account_number, administers, effective_account};
+pub use advice::{
+    how_to_close, how_to_let_in, how_to_let_write, how_to_make, may_write, owner_of, readable_by_all, replace_in_kind,
+    shared_modes, shown_mode, try_folder, writable_by_all,
+};
 pub use file::{
-    Locked, allocate, canonical, create_file, create_folder, create_new, create_private_folder, create_to_append, free_bytes,
-    hold_folder, identity, identity_of, is_link, is_own, is_reparse_point, lock_holder, look_at, not_local, open, open_or_create,
-    open_to_read, set_mode, stamp, stamp_of, sync_folder,
+    Locked, allocate, canonical, create_file, create_folder, create_new, create_private_folder, create_to_append,
+    free_bytes, hold_folder, identity, identity_of, is_link, is_own, is_reparse_point, lock_holder, look_at, not_local,
+    open, open_or_create, open_to_read, set_mode, stamp, stamp_of, sync_folder,
 };
 pub use process::{boot_id, host_name, image_of, is_ending, machine_folder, monotonic_us, stay_loaded};
 

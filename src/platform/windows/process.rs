@@ -11,15 +11,18 @@ use std::{
 };
 use windows_sys::{
     Wdk::System::SystemInformation::{NtQuerySystemInformation, SystemTimeOfDayInformation},
-    Win32::{System::{
-        Com::CoTaskMemFree,
-        LibraryLoader::{
-            GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS, GET_MODULE_HANDLE_EX_FLAG_PIN,
-            GET_MODULE_HANDLE_EX_FLAG_UNCHANGED_REFCOUNT, GetModuleHandleExW,
+    Win32::{
+        System::{
+            Com::CoTaskMemFree,
+            LibraryLoader::{
+                GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS, GET_MODULE_HANDLE_EX_FLAG_PIN,
+                GET_MODULE_HANDLE_EX_FLAG_UNCHANGED_REFCOUNT, GetModuleHandleExW,
+            },
+            Performance::{QueryPerformanceCounter, QueryPerformanceFrequency},
+            SystemInformation::{ComputerNameDnsHostname, GetComputerNameExW},
         },
-        Performance::{QueryPerformanceCounter, QueryPerformanceFrequency},
-        SystemInformation::{ComputerNameDnsHostname, GetComputerNameExW},
-    }, UI::Shell::{FOLDERID_ProgramData, SHGetKnownFolderPath}},
+        UI::Shell::{FOLDERID_ProgramData, SHGetKnownFolderPath},
+    },
     core::GUID,
 };
 
@@ -38,9 +41,8 @@ fn image(address: *const c_void, flags: u32) -> Option<*mut c_void> {
     }
     let mut found = ptr::null_mut();
     // SAFETY: with this flag the second argument is an address, which is only compared; `found` takes one pointer.
-    let told = unsafe {
-        GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | flags, address.cast(), &raw mut found)
-    };
+    let told =
+        unsafe { GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | flags, address.cast(), &raw mut found) };
     (told != 0).then_some(found)
 }
 

@@ -41,14 +41,19 @@ fn what_the_caller_can_write_is_believed_and_not_the_administrators() {
     assert_eq!(judged(ALICE, &[(ALICE, GENERIC_ALL)], owners, CHANGES_FILE), Ok(false));
     let entries = [(ADMINISTRATORS, GENERIC_ALL), (ALICE, FILE_APPEND_DATA)];
     assert_eq!(judged(ADMINISTRATORS, &entries, owners, CHANGES_FILE), Ok(false));
-    assert_eq!(judged(ADMINISTRATORS, &entries, Owners::Root, CHANGES_FILE), Err("writable by S-1-5-21-1-2-3-1001".into()));
+    assert_eq!(
+        judged(ADMINISTRATORS, &entries, Owners::Root, CHANGES_FILE),
+        Err("writable by S-1-5-21-1-2-3-1001".into())
+    );
 }
 
 #[test]
 fn each_right_that_changes_a_file_is_too_much_for_anybody_else() {
     let owners = Owners::RootOr(account(ALICE));
     for right in [FILE_WRITE_DATA, FILE_APPEND_DATA, DELETE, WRITE_DAC, WRITE_OWNER, GENERIC_ALL, GENERIC_WRITE] {
-        for (who, sid) in [(EVERYONE, "S-1-1-0"), (USERS, "S-1-5-32-545"), (&[11], "S-1-5-11"), (BOB, "S-1-5-21-1-2-3-1002")] {
+        for (who, sid) in
+            [(EVERYONE, "S-1-1-0"), (USERS, "S-1-5-32-545"), (&[11], "S-1-5-11"), (BOB, "S-1-5-21-1-2-3-1002")]
+        {
             let seen = judged(ALICE, &[(ALICE, GENERIC_ALL), (who, READ | right)], owners, CHANGES_FILE);
             assert_eq!(seen, Err(format!("writable by {sid}")), "{right:x}");
         }

@@ -377,7 +377,14 @@ pub unsafe extern "C" fn C_GetInterface(
     CKR_OK
 }
 
+/// Windows' own guard pages are not made here: there the list lies anywhere.
+#[cfg(windows)]
+fn at_the_end_of_a_page(functions: CK_FUNCTION_LIST) -> *mut CK_FUNCTION_LIST {
+    Box::into_raw(Box::new(functions))
+}
+
 /// Whoever believes the version and reads on behind the list of 2.40 meets memory that can not be read.
+#[cfg(unix)]
 fn at_the_end_of_a_page(functions: CK_FUNCTION_LIST) -> *mut CK_FUNCTION_LIST {
     const PAGE: usize = 4096;
     // SAFETY: two fresh pages, of which the second is closed; the list fits into the first, and is aligned there.

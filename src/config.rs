@@ -22,7 +22,17 @@ use std::{
 };
 use trusted_file::{FileError, Owners, TrustedFile, read_with_owners};
 
-/// The configuration of the machine.
+/// The configuration of the machine: `/etc/signgate/signgate.toml`, on Windows `%ProgramData%\signgate\signgate.toml`.
+#[must_use]
+pub fn system_file() -> PathBuf {
+    #[cfg(unix)]
+    return PathBuf::from(SYSTEM_FILE);
+    #[cfg(windows)]
+    return crate::platform::machine_folder().join("signgate.toml");
+}
+
+/// The same, where it is the same on each machine.
+#[cfg(unix)]
 pub const SYSTEM_FILE: &str = "/etc/signgate/signgate.toml";
 
 /// The environment variable that names a configuration where the machine has none, or allows it.
@@ -139,14 +149,14 @@ pub enum Durability {
 }
 
 impl Config {
-    /// The configuration that counts for this process: [`SYSTEM_FILE`], unless that is absent or says
+    /// The configuration that counts for this process: [`system_file`], unless that is absent or says
     /// `allow_env_config = true`, and `SIGNGATE_CONFIG` names another. One that the caller owns counts only where
     /// there is no system file, and is `self_configured`.
     ///
     /// # Errors
     /// No configuration, one in reach of others, or one that does not say what it must.
     pub fn find(environment: &Environment) -> Result<Config, ConfigError> {
-        find_at(Path::new(SYSTEM_FILE), environment)
+        find_at(&system_file(), environment)
     }
 
     /// What this text says as the content of `file`, which is not looked at; paths in it are relative to its folder.
@@ -165,7 +175,7 @@ impl Config {
         let owners = Owners::root_or_effective_user();
         let (settings, file) = read_file(path, owners)?;
         // Root who names a file himself is a caller, too.
-        let self_configured = !file.all_root || owners == Owners::RootOr(0);
+        let self_configured = !file.all_root || owners.are_root_alone();
         Ok(Config { self_configured, ..settings.config })
     }
 }
@@ -206,6 +216,14 @@ fn read_file(path: &Path, owners: Owners) -> Result<(settings::Settings, Trusted
         next: "save the file as UTF-8".to_owned(),
     })?;
     let settings = settings::parse(text, path).map_err(|error| ConfigError::refused(path, error))?;
+    if cfg!(windows) && settings.config.mode == Mode::Enforced {
+        return Err(ConfigError {
+            file: path.to_owned(),
+            place: None,
+            message: "`mode` is `enforced`, and Windows has no sockets that say who connects".to_owned(),
+            next: "write `mode = \"advisory\"`; for enforced mode, run the gate on a Linux host".to_owned(),
+        });
+    }
     Ok((settings, file))
 }
 
@@ -260,5 +278,6 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-#[cfg(test)]
+// Their paths are those of Unix; tests/windows finds and refuses configurations there.
+#[cfg(all(test, unix))]
 mod tests;

@@ -1,7 +1,7 @@
 //! signgate: the PKCS#11 module that asks the signing policy before every signature.
 //!
 //! The modules stand in dependency order: a module may use those above it, never those below.
-//! `unsafe` lives in `backend` and `abi` only. ARCHITECTURE.md tells the story; a newcomer reads
+//! `unsafe` lives in `backend`, `abi` and `platform/windows` only. ARCHITECTURE.md tells the story; a newcomer reads
 //! `abi/table.rs`, `gate/sign.rs`, `policy/decide.rs`, in this order.
 
 #![warn(missing_docs)]
@@ -21,6 +21,8 @@
 
 pub mod policy;
 pub mod trust;
+
+pub mod platform;
 
 pub mod config;
 pub mod identity;

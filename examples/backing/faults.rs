@@ -8,7 +8,6 @@ use std::{
     collections::HashMap,
     fs::OpenOptions,
     io::Write as _,
-    ptr,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -151,14 +150,25 @@ fn parse_one(text: &str) -> Due {
 }
 
 fn kill() -> ! {
+    #[cfg(unix)]
     // SAFETY: a signal to this process, which nothing can catch.
-    unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+    unsafe {
+        libc::kill(libc::getpid(), libc::SIGKILL)
+    };
     std::process::abort();
 }
 
+#[cfg(unix)]
 type GetFunctionList = unsafe extern "C" fn(*mut *mut CK_FUNCTION_LIST) -> CK_RV;
 
+/// Not tried on Windows.
+#[cfg(windows)]
+fn reenter() -> String {
+    "not on Windows".to_owned()
+}
+
 /// A signature through the gate that is calling, with the first key of its first slot; the codes on the way.
+#[cfg(unix)]
 fn reenter() -> String {
     use libloading::os::unix::{Library, RTLD_NOW};
     let path = variable("GATE").expect("GATE: the gate's module");
@@ -166,21 +176,21 @@ fn reenter() -> String {
     // SAFETY: the module is loaded already, and its functions have the types of PKCS#11.
     unsafe {
         let library = Library::open(Some(&path), RTLD_NOW | libc::RTLD_NOLOAD).expect("the gate's module is loaded");
-        let mut list = ptr::null_mut();
+        let mut list = std::ptr::null_mut();
         library.get::<GetFunctionList>(b"C_GetFunctionList").expect("its function list")(&raw mut list);
         let list = &*list;
         let (mut slots, mut count): ([CK_SLOT_ID; 8], CK_ULONG) = ([0; 8], 8);
         codes.push(list.C_GetSlotList.expect("C_GetSlotList")(CK_TRUE, slots.as_mut_ptr(), &raw mut count));
         let mut session = 0;
         let open = list.C_OpenSession.expect("C_OpenSession");
-        codes.push(open(slots[0], CKF_SERIAL_SESSION, ptr::null_mut(), None, &raw mut session));
+        codes.push(open(slots[0], CKF_SERIAL_SESSION, std::ptr::null_mut(), None, &raw mut session));
         let mut class = CKO_PRIVATE_KEY.to_ne_bytes();
         let mut template =
             CK_ATTRIBUTE { type_: CKA_CLASS, pValue: class.as_mut_ptr().cast(), ulValueLen: class.len() as CK_ULONG };
         list.C_FindObjectsInit.expect("C_FindObjectsInit")(session, &raw mut template, 1);
         let (mut key, mut found) = (0, 0);
         list.C_FindObjects.expect("C_FindObjects")(session, &raw mut key, 1, &raw mut found);
-        let mut how = CK_MECHANISM { mechanism: CKM_ECDSA, pParameter: ptr::null_mut(), ulParameterLen: 0 };
+        let mut how = CK_MECHANISM { mechanism: CKM_ECDSA, pParameter: std::ptr::null_mut(), ulParameterLen: 0 };
         codes.push(list.C_SignInit.expect("C_SignInit")(session, &raw mut how, key));
         let (mut data, mut signature, mut length) = ([7u8; 32], [0u8; 64], 64);
         let sign = list.C_Sign.expect("C_Sign");

@@ -141,6 +141,7 @@ fn build() -> Result<Gate, String> {
     if config.mode == Mode::Enforced {
         leave_no_core();
     }
+    stay_loaded();
     let process = Stamp::take();
     let ledger = ledger::owned(&config, move || process.is_current());
     let client = Client::of_process(&config, super::peer::ask);
@@ -148,9 +149,21 @@ fn build() -> Result<Gate, String> {
     Ok(Gate::new(&config, environment, client, Box::new(hsm), ledger.into()))
 }
 
+/// Code that is running must not be unmapped, whoever unloads the module. On Unix the module is linked so.
+fn stay_loaded() {
+    #[cfg(windows)]
+    crate::platform::stay_loaded();
+}
+
 /// In enforced mode the process is the gate's own, and the HSM's PIN is in its memory: a crash must not write that down,
-/// whatever the unit or the shell that started it says.
+/// whatever the unit or the shell that started it says. Windows has no enforced mode.
 fn leave_no_core() {
+    #[cfg(unix)]
+    unix_leaves_no_core();
+}
+
+#[cfg(unix)]
+fn unix_leaves_no_core() {
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: a complete structure, which the kernel only reads. Lowering a limit is always allowed.
     let _ = unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
@@ -164,13 +177,15 @@ unsafe fn check_arguments(arguments: *const ck::CK_C_INITIALIZE_ARGS) -> Result<
     }
     // SAFETY: promised by the caller.
     let arguments = unsafe { read(arguments) }?;
-    let given = [
-        arguments.CreateMutex.is_some(),
-        arguments.DestroyMutex.is_some(),
-        arguments.LockMutex.is_some(),
-        arguments.UnlockMutex.is_some(),
-    ];
-    match given {
+    // Taken out of the structure: on Windows it is packed, and has no references into it.
+    let ck::CK_C_INITIALIZE_ARGS {
+        CreateMutex: create,
+        DestroyMutex: destroy,
+        LockMutex: lock,
+        UnlockMutex: unlock,
+        ..
+    } = arguments;
+    match [create.is_some(), destroy.is_some(), lock.is_some(), unlock.is_some()] {
         [true, true, true, true] | [false, false, false, false] => Ok(()),
         _ => Err(Error::ArgumentsBad),
     }

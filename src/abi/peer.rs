@@ -1,18 +1,26 @@
 //! getsockopt(2) for what the gate asks about its own socket. Read next: `../identity/peer.rs`, which says what counts.
 
-use crate::identity::SocketOption;
-use std::{
-    io,
-    os::fd::{AsRawFd, BorrowedFd},
-};
+use crate::{identity::SocketOption, platform::Connection};
+use std::io;
+#[cfg(unix)]
+use std::os::fd::AsRawFd;
 
 /// The most groups that Linux gives a process (NGROUPS_MAX).
+#[cfg(unix)]
 const MOST_WORDS: usize = 65_536;
 /// Room for a first try.
+#[cfg(unix)]
 const FEW_WORDS: usize = 64;
 
+/// Windows says nothing about who is at the other end of a socket.
+#[cfg(windows)]
+pub(super) fn ask(_socket: Connection<'_>, _option: SocketOption) -> io::Result<Vec<u32>> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// The value of an option of SOL_SOCKET, as 32-bit words.
-pub(super) fn ask(socket: BorrowedFd<'_>, option: SocketOption) -> io::Result<Vec<u32>> {
+#[cfg(unix)]
+pub(super) fn ask(socket: Connection<'_>, option: SocketOption) -> io::Result<Vec<u32>> {
     let name = match option {
         SocketOption::Domain => libc::SO_DOMAIN,
         SocketOption::Type => libc::SO_TYPE,
@@ -26,7 +34,8 @@ pub(super) fn ask(socket: BorrowedFd<'_>, option: SocketOption) -> io::Result<Ve
     }
 }
 
-fn words(socket: BorrowedFd<'_>, name: libc::c_int, room: usize) -> io::Result<Vec<u32>> {
+#[cfg(unix)]
+fn words(socket: Connection<'_>, name: libc::c_int, room: usize) -> io::Result<Vec<u32>> {
     let mut value = vec![0_u32; room];
     let bytes = room.saturating_mul(size_of::<u32>());
     let mut length = libc::socklen_t::try_from(bytes).map_err(io::Error::other)?;
@@ -42,7 +51,7 @@ fn words(socket: BorrowedFd<'_>, name: libc::c_int, room: usize) -> io::Result<V
     Ok(value)
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
     use crate::identity::{
@@ -85,7 +94,7 @@ mod tests {
             (self.listener.accept().unwrap().0, caller)
         }
 
-        fn peer(&self, socket: BorrowedFd<'_>) -> Result<Peer, PeerError> {
+        fn peer(&self, socket: Connection<'_>) -> Result<Peer, PeerError> {
             of_connection(socket, &[self.path("listen")], self.folder.path(), ask)
         }
     }

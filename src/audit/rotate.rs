@@ -9,13 +9,15 @@ use super::{
     merkle::Tree,
     verify::{Against, verify},
 };
-use crate::ledger::{Act, Moved, RecordHash, Settings, forget, reading::Wanted};
+use crate::{
+    ledger::{Act, Moved, RecordHash, Settings, forget, reading::Wanted},
+    platform,
+};
 use data_encoding::HEXLOWER;
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{BufWriter, Write},
     ops::ControlFlow,
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -40,7 +42,7 @@ pub fn rotate(settings: &Settings, through: u64, folder: &Path, act: &Act<'_>) -
     let path = folder.join(format!("audit-{:012}-{through:012}.jsonl", report.first));
     let failed = |error: std::io::Error| AuditError::file(&path, &error);
     // Readable by the account alone: an export for others is a command of its own.
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
+    let file = platform::create_file(&path, 0o600).map_err(failed)?;
     let mut out = BufWriter::new(file);
     let mut last = RecordHash::NONE;
     log.reader.each(&Wanted { through: Some(through), ..Wanted::default() }, |stored| {

@@ -55,7 +55,14 @@ static NUMBERS: AtomicU64 = AtomicU64::new(1);
 /// A page of its own, which holds one number.
 static MARK: AtomicPtr<AtomicU64> = AtomicPtr::new(ptr::null_mut());
 
+/// Windows has no fork: a process is the one that it was.
+#[cfg(windows)]
+fn mark() -> Option<&'static AtomicU64> {
+    None
+}
+
 /// The mark, made at the first call.
+#[cfg(unix)]
 fn mark() -> Option<&'static AtomicU64> {
     if MARK.load(Ordering::Acquire).is_null() {
         let page = forgotten_by_forks()?;
@@ -69,10 +76,12 @@ fn mark() -> Option<&'static AtomicU64> {
 }
 
 /// The kernel rounds it up to whole pages.
+#[cfg(unix)]
 const PAGE: usize = 4096;
 
 /// A page of zeros that is all zeros again in every child, however it was made (madvise(2), MADV_WIPEONFORK,
 /// Linux 4.14).
+#[cfg(unix)]
 fn forgotten_by_forks() -> Option<*mut AtomicU64> {
     // SAFETY: a new anonymous mapping, aligned to a page; it touches no memory that there was.
     let page = unsafe {

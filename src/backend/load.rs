@@ -9,8 +9,11 @@ use super::{
     exit,
 };
 use cryptoki_sys as ck;
+#[cfg(unix)]
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
-use std::{ffi::c_void, mem::MaybeUninit, path::Path, ptr};
+#[cfg(windows)]
+use libloading::os::windows::{LOAD_LIBRARY_SEARCH_DEFAULT_DIRS, LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR, Library};
+use std::{ffi::c_void, path::Path, ptr};
 
 /// Loads the module at `path`.
 ///
@@ -22,8 +25,8 @@ pub(super) fn load(path: &Path) -> Result<Calls, String> {
         return Err(format!("`{shown}` is not an absolute path; a relative one would depend on the caller's folder"));
     }
     // SAFETY: loading runs the module's initialisers; the administrator named this module in the configuration, and
-    // signing with it at all means running its code. RTLD_LOCAL keeps its symbols from replacing the host's.
-    let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }
+    // signing with it at all means running its code.
+    let library = unsafe { open(path) }
         .map_err(|error| format!("the HSM's module can not be loaded: {error}; check `backend.module`"))?;
     exit::watch();
     // SAFETY: PKCS#11 fixes this symbol's type (3.1, section 5.2), the same since version 2.
@@ -53,6 +56,27 @@ pub(super) fn load(path: &Path) -> Result<Calls, String> {
     }
 }
 
+/// RTLD_LOCAL keeps the module's symbols from replacing the host's.
+///
+/// # Safety
+/// The library's initialisers run.
+#[cfg(unix)]
+unsafe fn open(path: &Path) -> Result<Library, libloading::Error> {
+    // SAFETY: promised by the caller.
+    unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }
+}
+
+/// What the module needs is looked for beside it, beside the program and in Windows' own folder; never in the caller's
+/// folder or in PATH, where anybody may have put it.
+///
+/// # Safety
+/// As on Unix.
+#[cfg(windows)]
+unsafe fn open(path: &Path) -> Result<Library, libloading::Error> {
+    // SAFETY: promised by the caller.
+    unsafe { Library::load_with_flags(path, LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR | LOAD_LIBRARY_SEARCH_DEFAULT_DIRS) }
+}
+
 /// The order of the functions has been the same since 2.01; 2.20 is the oldest version that says what the gate relies on.
 fn check_version(major: u8, minor: u8) -> Result<(), String> {
     if major > 2 || (major == 2 && minor >= 20) {
@@ -71,9 +95,13 @@ fn is_ours(address: *const c_void) -> bool {
 
 static OWN_IMAGE: u8 = 0;
 
+#[cfg(windows)]
+use crate::platform::image_of;
+
 /// Where the library that holds this address begins in memory.
+#[cfg(unix)]
 fn image_of(address: *const c_void) -> Option<*mut c_void> {
-    let mut found = MaybeUninit::<libc::Dl_info>::uninit();
+    let mut found = std::mem::MaybeUninit::<libc::Dl_info>::uninit();
     // SAFETY: dladdr only compares the address, and fills `found` whenever its result is not zero.
     let found =
         unsafe { if libc::dladdr(address, found.as_mut_ptr()) == 0 { None } else { Some(found.assume_init()) } };
@@ -98,6 +126,7 @@ mod tests {
     fn our_own_functions_are_told_from_those_of_another_library() {
         let ours: fn(&Path) -> Result<Calls, String> = load;
         assert!(is_ours(ours as *const c_void));
+        #[cfg(unix)]
         assert!(!is_ours(libc::getpid as *const c_void));
         assert!(!is_ours(ptr::null()));
     }

@@ -6,6 +6,7 @@
 use super::ui::{self, Exit, Failure};
 use jiff::{SignedDuration, Timestamp};
 use signgate_pkcs11::{
+    platform,
     policy::{Policy, seconds},
     policy_cache::request_files,
     trust::{
@@ -19,7 +20,6 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{ErrorKind, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -70,8 +70,7 @@ impl Admin {
     /// A new folder; only what is not there yet is made, so that no key is ever overwritten.
     pub fn create(folder: &Path, lives: Lives) -> Result<Admin, Failure> {
         for path in [folder.to_owned(), folder.join(KEYS)] {
-            let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
-            made.map_err(|error| at(&path, &error))?;
+            platform::create_folder(&path).map_err(|error| at(&path, &error))?;
         }
         write_new(&folder.join(LIVES), write_lives(&lives, None).as_bytes(), 0o644)?;
         Ok(Admin { folder: folder.to_owned(), out: None, lives, now: Timestamp::now() })
@@ -258,7 +257,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 
 /// Writes a file that must not be there yet.
 pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
-    let opened = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    let opened = platform::create_file(path, mode);
     let written = opened.and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
     written.map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => Failure::new(format!("`{}` is there already", path.display()))

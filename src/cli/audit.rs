@@ -17,9 +17,10 @@ use signgate_pkcs11::{
     },
     config::{Config, Environment},
     ledger::{LedgerError, Settings, Verdict},
+    platform,
     policy::{Act, ActDecision, Action, NoTrace, Object, Permission, Role, decide_act},
 };
-use std::{collections::BTreeSet, os::unix::fs::MetadataExt};
+use std::collections::BTreeSet;
 
 /// What to do with the audit log.
 #[derive(clap::Subcommand, Debug)]
@@ -140,10 +141,8 @@ pub enum Sight {
 
 impl Sight {
     fn of(place: &Place, settings: &Settings, purpose: Purpose) -> Result<Sight, Failure> {
-        let user = nix::unistd::Uid::effective().as_raw();
-        let owner = std::fs::metadata(&settings.folder).map(|metadata| metadata.uid()).ok();
         // They could read the file with any SQLite program.
-        if user == 0 || owner == Some(user) {
+        if platform::administers() || platform::is_own(&settings.folder).unwrap_or(false) {
             return Ok(Sight::All);
         }
         let situation = Situation::find(place)?;

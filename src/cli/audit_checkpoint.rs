@@ -14,11 +14,11 @@ use signgate_pkcs11::{
         verify::{Against, verify},
     },
     config::Mode,
+    platform,
 };
 use std::{
-    fs::{self, OpenOptions},
+    fs,
     io::{ErrorKind, Write},
-    os::unix::{fs::OpenOptionsExt, net::UnixDatagram},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -96,7 +96,7 @@ fn make_key(folder: &Path, store_id: &str) -> Result<(), Failure> {
     let failed = |path: &Path, error: std::io::Error| Failure::new(format!("`{}`: {error}", path.display()));
     let path = folder.join(KEY);
     let bytes = SigningKey::generate()?;
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+    match platform::create_file(&path, 0o600) {
         Ok(mut file) => file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(|error| failed(&path, error))?,
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
         Err(error) => return Err(failed(&path, error)),
@@ -113,7 +113,7 @@ fn make_key(folder: &Path, store_id: &str) -> Result<(), Failure> {
 fn write_to(folder: &Path, size: u64, note: &str) -> Result<PathBuf, Failure> {
     let path = folder.join(format!("checkpoint-{size:012}"));
     let failed = |error: std::io::Error| Failure::new(format!("`{}`: {error}", path.display()));
-    match OpenOptions::new().write(true).create_new(true).mode(0o644).open(&path) {
+    match platform::create_file(&path, 0o644) {
         Ok(mut file) => file.write_all(note.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?,
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             let there = fs::read_to_string(&path).map_err(failed)?;
@@ -127,10 +127,18 @@ fn write_to(folder: &Path, size: u64, note: &str) -> Result<PathBuf, Failure> {
     Ok(path)
 }
 
+/// Windows has no socket of a system log.
+#[cfg(windows)]
+fn send_to_syslog(_socket: &Path, _note: &str) -> Result<(), Failure> {
+    Err(Failure::new("Windows has no system log of lines").next("signgate audit checkpoint --help"))
+}
+
 /// One datagram of RFC 3164, the note on one line with `|` between its lines: the system log is made of lines.
+#[cfg(unix)]
 fn send_to_syslog(socket: &Path, note: &str) -> Result<(), Failure> {
     let message = format!("<{PRIORITY}>signgate-checkpoint: {}", note.trim_end().replace('\n', "|"));
-    let sent = UnixDatagram::unbound().and_then(|socket_| socket_.send_to(message.as_bytes(), socket));
+    let sent =
+        std::os::unix::net::UnixDatagram::unbound().and_then(|socket_| socket_.send_to(message.as_bytes(), socket));
     sent.map(drop).map_err(|error| Failure::new(format!("the system log at `{}`: {error}", socket.display())))
 }
 
@@ -155,11 +163,12 @@ fn give_to(program: &str, arguments: &[String], note: &str) -> Result<(), Failur
 mod tests {
     use super::*;
 
+    #[cfg(unix)]
     #[test]
     fn the_system_log_gets_one_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let socket = UnixDatagram::bind(&path).unwrap();
+        let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
         send_to_syslog(&path, "origin\n7\nroot\n\n").unwrap();
         let mut buffer = [0; 200];
         let length = socket.recv(&mut buffer).unwrap();

@@ -13,12 +13,11 @@ use signgate_pkcs11::{
     config::{Config, Mode},
     identity,
     ledger::{self, Act, Calling, DecisionId, Ledger, SqliteLedger},
+    platform,
 };
 use std::{
-    fs::OpenOptions,
     io::{self, BufWriter, Write},
     ops::ControlFlow,
-    os::unix::fs::OpenOptionsExt,
     path::PathBuf,
 };
 
@@ -72,7 +71,7 @@ pub fn run(arguments: &Arguments, place: &Place) -> Result<Exit, Failure> {
     match &arguments.out {
         Some(path) => {
             let failed = |error: io::Error| Failure::new(format!("`{}`: {error}", path.display()));
-            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+            let file = platform::create_file(path, 0o600).map_err(failed)?;
             let mut out = BufWriter::new(file);
             let count = write(&opened, arguments, &mut out)?;
             out.flush().and_then(|()| out.get_ref().sync_all()).map_err(failed)?;

@@ -97,7 +97,10 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Failure> {
     publication.sign(&keys, admin.now, &admin.lives).map_err(|error| refused(&arguments.dir, &error))?;
     let pin = data_encoding::HEXLOWER.encode(&publication.pin());
     let exit = admin.finish(publication, &keys, None)?;
-    ui::print(&format!("policy = \"{}\"\ntrust_root = \"{pin}\"\n", full(&admin.path(BUNDLE)).display()))?;
+    // A path of Windows has backslashes, which only a literal string of TOML takes as they are.
+    let quote = if cfg!(windows) { '\'' } else { '"' };
+    let bundle = full(&admin.path(BUNDLE));
+    ui::print(&format!("policy = {quote}{}{quote}\ntrust_root = \"{pin}\"\n", bundle.display()))?;
     ui::note(&format!(
         "next: put these two lines into signgate.toml, and the keys of {} where only their owners are",
         full(&admin.path(KEYS)).display()

@@ -14,9 +14,10 @@ use signgate_pkcs11::{
     config::Mode,
     identity,
     ledger::{Ending, Kind, Record, Settings},
+    platform,
     policy::Reason,
 };
-use std::{ops::ControlFlow, os::unix::fs::MetadataExt, path::PathBuf};
+use std::{ops::ControlFlow, path::PathBuf};
 
 /// Arguments of `signgate last`.
 #[derive(clap::Args, Debug)]
@@ -83,8 +84,7 @@ pub fn run(arguments: &Arguments, place: &Place) -> Result<Exit, Failure> {
 
 /// Whether the ledger is this account's, as it is the gate's in enforced mode.
 fn is_own(settings: &Settings) -> bool {
-    let user = nix::unistd::Uid::effective().as_raw();
-    std::fs::metadata(&settings.folder).is_ok_and(|metadata| metadata.uid() == user)
+    platform::is_own(&settings.folder).unwrap_or(false)
 }
 
 fn exit(record: &Record) -> Exit {

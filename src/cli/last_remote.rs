@@ -10,9 +10,8 @@ use cryptoki::{
     slot::Slot,
     types::AuthPin,
 };
-use nix::unistd::{AccessFlags, access};
 use serde::{Deserialize, Serialize};
-use signgate_pkcs11::{backend::Hsm, config::Config, gate::last_refusal::LABEL, policy::Reason};
+use signgate_pkcs11::{backend::Hsm, config::Config, gate::last_refusal::LABEL, platform, policy::Reason};
 use std::{
     collections::BTreeMap,
     env,
@@ -79,7 +78,7 @@ pub fn again_through_client(config: &Config, name: &str, more: &[&OsStr]) -> Res
 
 /// The gate's socket for this account: the first that it may open, else the first.
 pub fn own_socket(config: &Config) -> Option<&Path> {
-    let may_open = |path: &&PathBuf| access(path.as_path(), AccessFlags::W_OK).is_ok();
+    let may_open = |path: &&PathBuf| platform::may_write(path);
     config.listen.iter().find(may_open).or(config.listen.first()).map(PathBuf::as_path)
 }
 

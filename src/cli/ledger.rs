@@ -8,16 +8,17 @@ use super::{
     ui::{self, Exit, Failure},
 };
 use jiff::Timestamp;
+#[cfg(unix)]
 use nix::unistd::{Group, chown};
 use signgate_pkcs11::{
     config::{Config, Environment},
     ledger::{self, Ledger, Settings, SqliteLedger},
+    platform,
 };
 use std::{
-    fs::{self, OpenOptions},
+    fs,
     io::{self, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// What to do with the ledger.
@@ -86,7 +87,16 @@ pub fn settings_of(config: &Config) -> Result<Settings, Failure> {
     })
 }
 
+/// Windows has no groups of files.
+#[cfg(windows)]
+fn give_to_group(folder: &Path, name: &str) -> Result<(), Failure> {
+    let name = name.escape_debug();
+    Err(Failure::new("a folder of Windows belongs to no group, so `--group` says nothing here")
+        .next(format!("leave it out, then: icacls \"{}\" /grant \"{name}:(OI)(CI)M\"", folder.display())))
+}
+
 /// Files that are made in the folder belong to its group.
+#[cfg(unix)]
 fn give_to_group(folder: &Path, name: &str) -> Result<(), Failure> {
     let group = Group::from_name(name).ok().flatten();
     let group = group.ok_or_else(|| {
@@ -142,21 +152,18 @@ fn with_store_id(text: &str, line: &str) -> String {
     new.join("\n") + "\n"
 }
 
+/// Until it has the file's own: closed on Unix; on Windows as the folder hands it down.
+const DRAFT_MODE: u32 = if cfg!(windows) { 0o644 } else { 0o600 };
+
 /// By one rename, with the owner and mode that the file has.
 fn replace(file: &Path, text: &str) -> io::Result<()> {
-    let metadata = fs::metadata(file)?;
     let mut draft = file.as_os_str().to_owned();
     draft.push(format!(".{}", std::process::id()));
+    let draft = PathBuf::from(draft);
     let write = || {
-        let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        let mut out = platform::create_new(&draft, DRAFT_MODE)?;
         out.write_all(text.as_bytes())?;
-        let made = out.metadata()?;
-        if (made.uid(), made.gid()) != (metadata.uid(), metadata.gid()) {
-            fchown(&out, Some(metadata.uid()), Some(metadata.gid()))?;
-        }
-        out.set_permissions(fs::Permissions::from_mode(metadata.mode() & 0o7777))?;
-        out.sync_all()?;
-        fs::rename(&draft, file)
+        platform::replace_in_kind(&out, &draft, file)
     };
     write().inspect_err(|_| drop(fs::remove_file(&draft)))
 }

@@ -3,6 +3,8 @@
 //! Commands take their arguments and the configuration's place, and give an exit code or a failure; how they speak is
 //! `ui.rs`. Nothing here decides about signatures: that is the library's `policy::decide`.
 
+#[cfg(windows)]
+mod absent;
 mod act;
 mod admin;
 mod amendment;
@@ -15,6 +17,7 @@ mod audit_verify;
 mod caller_facts;
 mod check;
 mod credential;
+#[cfg(unix)]
 mod demo;
 mod desk;
 mod diff;
@@ -54,6 +57,7 @@ mod whoami;
 use clap::{Parser, Subcommand};
 use situation::Place;
 use std::{path::PathBuf, process::ExitCode};
+#[cfg(unix)]
 use ui::Exit;
 
 /// Asks the signing policy before every signature
@@ -80,7 +84,12 @@ enum Command {
     #[command(subcommand)]
     Credential(credential::Command),
     /// Make a folder with an HSM token, keys, certificates and a policy, and sign real artifacts with them
+    #[cfg(unix)]
     Demo(demo::DemoArgs),
+    /// Not on Windows
+    #[cfg(windows)]
+    #[command(hide = true)]
+    Demo(absent::Arguments),
     /// Check this machine: configuration, policy, HSM, what you may sign, and ways round the gate
     Doctor(doctor::Arguments),
     /// Tell whether somebody may sign, check by check, and what would change the answer; or show a decision that was made
@@ -157,6 +166,9 @@ pub fn main() -> ExitCode {
         Command::Audit(command) => audit::run(&command, &place),
         Command::Check(arguments) => check::run(&arguments, &place),
         Command::Credential(command) => credential::run(&command),
+        #[cfg(windows)]
+        Command::Demo(_) => absent::demo(),
+        #[cfg(unix)]
         Command::Demo(arguments) => demo::run(arguments).map(|()| Exit::Done),
         Command::Doctor(arguments) => doctor::run(&arguments, &place),
         Command::Explain(arguments) => explain::run(&arguments, &place),

@@ -2,7 +2,10 @@
 //! No private key is ever read here.
 
 use super::ui::Failure;
-use signgate_pkcs11::trust::{approval::NAMESPACE, ssh_key::SshPublicKey};
+use signgate_pkcs11::{
+    platform,
+    trust::{approval::NAMESPACE, ssh_key::SshPublicKey},
+};
 use std::{
     fs,
     io::{ErrorKind, Write},
@@ -115,9 +118,8 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn new() -> Result<Scratch, Failure> {
-        use std::os::unix::fs::DirBuilderExt;
         let folder = std::env::temp_dir().join(format!("signgate-{}", std::process::id()));
-        fs::DirBuilder::new().mode(0o700).create(&folder).map_err(|error| at(&folder, &error))?;
+        platform::create_private_folder(&folder).map_err(|error| at(&folder, &error))?;
         Ok(Scratch(folder))
     }
 }

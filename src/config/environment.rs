@@ -4,8 +4,8 @@
 //! rights: there every variable reads as absent. The environment decides where a configuration lies and nothing
 //! about trust (see `config::find`). Read next: `../config.rs`.
 
-use nix::unistd;
-use std::{collections::BTreeMap, ffi::OsString, fs};
+use crate::platform::runs_with_borrowed_rights;
+use std::{collections::BTreeMap, ffi::OsString};
 
 /// The environment as this process may see it.
 #[derive(Debug)]
@@ -78,48 +78,9 @@ pub fn is_variable_name(name: &str) -> bool {
         && !name.starts_with(|first: char| first.is_ascii_digit())
 }
 
-/// AT_SECURE of getauxval(3), with the ids compared besides: programs may have changed them since they were started.
-fn runs_with_borrowed_rights() -> bool {
-    if unistd::getuid() != unistd::geteuid() || unistd::getgid() != unistd::getegid() {
-        return true;
-    }
-    // Unreadable for a process that forbids tracing (ssh-agent): then nobody vouches for the variables.
-    fs::read("/proc/self/auxv").ok().and_then(|vector| at_secure(&vector)) != Some(0)
-}
-
-/// The value of AT_SECURE in an auxiliary vector: pairs of native words, key and value.
-fn at_secure(vector: &[u8]) -> Option<usize> {
-    const WORD: usize = size_of::<usize>();
-    const AT_SECURE: usize = 23;
-    let mut words = vector.chunks_exact(WORD).map(|word| word.try_into().map(usize::from_ne_bytes).unwrap_or_default());
-    while let (Some(key), Some(value)) = (words.next(), words.next()) {
-        if key == AT_SECURE {
-            return Some(value);
-        }
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn vector(pairs: &[(usize, usize)]) -> Vec<u8> {
-        pairs.iter().flat_map(|(key, value)| [key.to_ne_bytes(), value.to_ne_bytes()]).flatten().collect()
-    }
-
-    #[test]
-    fn at_secure_is_found_among_other_entries() {
-        assert_eq!(at_secure(&vector(&[(6, 4096), (23, 1), (0, 0)])), Some(1));
-        assert_eq!(at_secure(&vector(&[(23, 0), (6, 23)])), Some(0));
-    }
-
-    #[test]
-    fn a_vector_without_at_secure_says_nothing() {
-        assert_eq!(at_secure(&vector(&[(6, 23), (0, 0)])), None, "the value 23 is not the key 23");
-        assert_eq!(at_secure(&[]), None);
-        assert_eq!(at_secure(&vector(&[(23, 1)])[..9]), None, "a torn vector");
-    }
 
     #[test]
     fn an_ordinary_process_sees_its_own_variables() {

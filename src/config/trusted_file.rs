@@ -2,26 +2,33 @@
 //!
 //! Believed is what only root or the named account could have put there: the file and every folder on the way to it,
 //! through every symbolic link, are owned by one of them and writable by nobody else. Never opens a FIFO or a device,
-//! never reads more than the cap, never follows a link that somebody else could have made. Read next: `../config.rs`.
+//! never reads more than the cap, never follows a link that somebody else could have made. On Windows it is the lists of
+//! rights that say who could have written something. Read next: `trusted_file/unix.rs`, `trusted_file/windows.rs`.
 
-use nix::{fcntl::OFlag, unistd};
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+pub use crate::platform::FileStamp;
+use crate::platform::{self, Account};
 use std::{
-    collections::VecDeque,
-    ffi::OsString,
     fmt,
-    fs::{self, File, Metadata, OpenOptions},
     io::{self, Read},
-    os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
 };
+#[cfg(unix)]
+use unix::{account, open_judged, shell_word, walk};
+#[cfg(windows)]
+use windows::{open_judged, walk};
 
 /// Who may have written a file (and the folders it lies in).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Owners {
-    /// Root alone.
+    /// Root alone; on Windows, whoever administers the machine.
     Root,
-    /// Root or this account, by number.
-    RootOr(u32),
+    /// Root or this account.
+    RootOr(Account),
     /// Anyone: the content proves itself, by signatures of its own. Kind and size are checked all the same.
     Anyone,
 }
@@ -30,40 +37,24 @@ impl Owners {
     /// Root or the account this process acts as: in enforced mode the gate's, in advisory mode the caller's.
     #[must_use]
     pub fn root_or_effective_user() -> Owners {
-        Owners::RootOr(unistd::geteuid().as_raw())
+        Owners::RootOr(platform::effective_account())
     }
 
-    fn include(self, uid: u32) -> bool {
+    /// Whether root alone may have written it.
+    #[must_use]
+    pub fn are_root_alone(self) -> bool {
         match self {
-            Owners::Root => uid == 0,
-            Owners::RootOr(other) => uid == 0 || uid == other,
-            Owners::Anyone => true,
+            Owners::Root => true,
+            Owners::RootOr(account) => platform::is_root(&account),
+            Owners::Anyone => false,
         }
     }
-}
 
-/// Tells one state of a file from another: any write, rename or change of mode changes it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct FileStamp {
-    /// `st_dev`.
-    pub device: u64,
-    /// `st_ino`.
-    pub inode: u64,
-    /// In bytes.
-    pub size: u64,
-    /// Time of the last change of content or attributes, in nanoseconds since 1970. As coarse as the kernel's tick:
-    /// two renames within it look the same, so a file that changed a moment ago is read again.
-    pub ctime_ns: i64,
-}
-
-impl FileStamp {
-    fn of(metadata: &Metadata) -> FileStamp {
-        let seconds = metadata.ctime().saturating_mul(1_000_000_000);
-        FileStamp {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            ctime_ns: seconds.saturating_add(metadata.ctime_nsec()),
+    fn include(self, account: Account) -> bool {
+        match self {
+            Owners::Root => platform::is_root(&account),
+            Owners::RootOr(other) => platform::is_root(&account) || account == other,
+            Owners::Anyone => true,
         }
     }
 }
@@ -94,9 +85,8 @@ pub fn read_trusted(path: &Path, cap: u64, owners: Owners) -> Result<(Vec<u8>, F
 pub fn read_with_owners(path: &Path, cap: u64, owners: Owners) -> Result<TrustedFile, FileError> {
     let (resolved, folders_root) = walk(path, owners)?;
     let fail = |problem| FileError { path: resolved.clone(), problem };
-    let (file, metadata) = open_regular(&resolved).map_err(fail)?;
-    judge(&metadata, owners).map_err(fail)?;
-    if metadata.size() > cap {
+    let (file, stamp, is_root) = open_judged(&resolved, owners).map_err(fail)?;
+    if stamp.size > cap {
         return Err(fail(Problem::TooLarge { cap }));
     }
     let mut bytes = Vec::new();
@@ -105,7 +95,7 @@ pub fn read_with_owners(path: &Path, cap: u64, owners: Owners) -> Result<Trusted
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > cap {
         return Err(fail(Problem::TooLarge { cap }));
     }
-    Ok(TrustedFile { bytes, stamp: FileStamp::of(&metadata), all_root: folders_root && metadata.uid() == 0 })
+    Ok(TrustedFile { bytes, stamp, all_root: folders_root && is_root })
 }
 
 /// Whether only `owners` can have written a file, as for [`read_trusted`], without reading it.
@@ -114,22 +104,18 @@ pub fn read_with_owners(path: &Path, cap: u64, owners: Owners) -> Result<Trusted
 /// As [`read_trusted`], except for the size.
 pub fn check_trusted(path: &Path, owners: Owners) -> Result<FileStamp, FileError> {
     let (resolved, _) = walk(path, owners)?;
-    let opened = open_regular(&resolved).and_then(|(_, metadata)| judge(&metadata, owners).map(|()| metadata));
-    match opened {
-        Ok(metadata) => Ok(FileStamp::of(&metadata)),
+    match open_judged(&resolved, owners) {
+        Ok((_, stamp, _)) => Ok(stamp),
         Err(problem) => Err(FileError { path: resolved, problem }),
     }
 }
 
-/// The file's stamp, by a single `stat`. Says nothing about who could have written it.
+/// The file's stamp, by a single look. Says nothing about who could have written it.
 ///
 /// # Errors
 /// The file is absent or can not be reached.
 pub fn stamp(path: &Path) -> Result<FileStamp, FileError> {
-    match fs::metadata(path) {
-        Ok(metadata) => Ok(FileStamp::of(&metadata)),
-        Err(error) => Err(FileError { path: path.to_owned(), problem: Problem::of(error) }),
-    }
+    platform::stamp(path).map_err(|error| FileError { path: path.to_owned(), problem: Problem::of(error) })
 }
 
 /// Why a file is not believed.
@@ -151,13 +137,25 @@ impl FileError {
     /// The command that mends it, where one does.
     #[must_use]
     pub fn fix(&self) -> Option<String> {
+        #[cfg(unix)]
         let path = shell_word(&self.path);
+        #[cfg(windows)]
+        let path = self.path.display();
         match &self.problem {
+            #[cfg(unix)]
             Problem::Writable { .. } => Some(format!("chmod go-w {path}")),
+            #[cfg(unix)]
             Problem::Owner { owners: Owners::RootOr(wanted), .. } if *wanted != 0 => {
                 Some(format!("chown {wanted} {path}"))
             }
+            #[cfg(unix)]
             Problem::Owner { .. } => Some(format!("chown root {path}")),
+            #[cfg(windows)]
+            Problem::Writable { by } => Some(format!("icacls \"{path}\" /inheritance:d /remove:g *{by}")),
+            #[cfg(windows)]
+            Problem::Unlimited => Some(format!("icacls \"{path}\" /reset")),
+            #[cfg(windows)]
+            Problem::Owner { .. } => Some(format!("icacls \"{path}\" /setowner *S-1-5-32-544")),
             Problem::Missing
             | Problem::Relative
             | Problem::Kind(_)
@@ -184,16 +182,26 @@ pub enum Problem {
     },
     /// It belongs to somebody else.
     Owner {
-        /// `st_uid`.
-        uid: u32,
+        /// Who.
+        uid: Account,
         /// Whose it may be.
         owners: Owners,
     },
     /// Group or others may write it.
+    #[cfg(unix)]
     Writable {
         /// The permission bits.
         mode: u32,
     },
+    /// Somebody else may write, rename or remove it, or give such rights.
+    #[cfg(windows)]
+    Writable {
+        /// Who, or what stands for everybody.
+        by: Account,
+    },
+    /// It has no list of rights, which allows everything to everybody.
+    #[cfg(windows)]
+    Unlimited,
     /// More symbolic links than the kernel follows either.
     Links,
     /// The system refused.
@@ -218,6 +226,7 @@ impl fmt::Display for FileError {
             Problem::Relative => write!(f, "`{path}` is not an absolute path"),
             Problem::Kind(kind) => write!(f, "`{path}` is {kind}, not a regular file"),
             Problem::TooLarge { cap } => write!(f, "`{path}` is larger than {cap} bytes"),
+            #[cfg(unix)]
             Problem::Owner { uid, owners } => {
                 let wanted = match owners {
                     Owners::RootOr(other) if *other != 0 => format!("root or {}", account(*other)),
@@ -225,7 +234,22 @@ impl fmt::Display for FileError {
                 };
                 write!(f, "`{path}` belongs to {}, not to {wanted}", account(*uid))
             }
+            #[cfg(unix)]
             Problem::Writable { mode } => write!(f, "others than its owner may write `{path}` (mode {mode:04o})"),
+            #[cfg(windows)]
+            Problem::Owner { uid, owners } => {
+                let wanted = match owners {
+                    Owners::RootOr(other) if !platform::is_root(other) => {
+                        format!("Administrators or {}", platform::named(other))
+                    }
+                    Owners::Root | Owners::RootOr(_) | Owners::Anyone => "Administrators".to_owned(),
+                };
+                write!(f, "`{path}` belongs to {}, not to {wanted}", platform::named(uid))
+            }
+            #[cfg(windows)]
+            Problem::Writable { by } => write!(f, "others than its owner may write `{path}`: {}", platform::named(by)),
+            #[cfg(windows)]
+            Problem::Unlimited => write!(f, "everybody may write `{path}`: it has no list of rights"),
             Problem::Links => write!(f, "`{path}` goes through too many symbolic links"),
             Problem::Io(error) => write!(f, "can not read `{path}`: {error}"),
         }
@@ -234,141 +258,5 @@ impl fmt::Display for FileError {
 
 impl std::error::Error for FileError {}
 
-/// The path as one word of a shell command.
-fn shell_word(path: &Path) -> String {
-    let text = path.display().to_string();
-    if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+:@".contains(&byte)) {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
-}
-
-/// A user's name, or its number where it has none.
-fn account(uid: u32) -> String {
-    match unistd::User::from_uid(unistd::Uid::from_raw(uid)) {
-        Ok(Some(user)) => format!("`{}`", user.name),
-        Ok(None) | Err(_) => format!("uid {uid}"),
-    }
-}
-
-/// As many as the kernel follows (path_resolution(7)).
-const MOST_LINKS: u32 = 40;
-
-/// Follows the path link by link, judging each folder on the way. Gives the path without links, and whether all of
-/// it is root's. As nobody else can write any of these folders, nobody else can change the answer afterwards.
-fn walk(path: &Path, owners: Owners) -> Result<(PathBuf, bool), FileError> {
-    if !path.is_absolute() {
-        return Err(FileError { path: path.to_owned(), problem: Problem::Relative });
-    }
-    let mut resolved = PathBuf::from("/");
-    let mut all_root = judge_folder(&resolved, owners)?;
-    let mut ahead: VecDeque<OsString> = steps(path).collect();
-    let mut links = 0_u32;
-    while let Some(step) = ahead.pop_front() {
-        if step == ".." {
-            resolved.pop();
-            continue;
-        }
-        let here = resolved.join(&step);
-        let metadata = match fs::symlink_metadata(&here) {
-            Ok(metadata) => metadata,
-            Err(error) => return Err(FileError { path: here, problem: Problem::of(error) }),
-        };
-        if metadata.is_symlink() {
-            links = links.saturating_add(1);
-            if links > MOST_LINKS {
-                return Err(FileError { path: path.to_owned(), problem: Problem::Links });
-            }
-            if !owners.include(metadata.uid()) {
-                return Err(FileError { path: here, problem: Problem::Owner { uid: metadata.uid(), owners } });
-            }
-            all_root &= metadata.uid() == 0;
-            let target = fs::read_link(&here).map_err(|error| FileError { path: here, problem: Problem::of(error) })?;
-            if target.is_absolute() {
-                resolved = PathBuf::from("/");
-            }
-            for step in steps(&target).collect::<Vec<_>>().into_iter().rev() {
-                ahead.push_front(step);
-            }
-        } else {
-            resolved = here;
-            if !ahead.is_empty() {
-                all_root &= judge_folder(&resolved, owners)?;
-            }
-        }
-    }
-    Ok((resolved, all_root))
-}
-
-/// The names on a path, `..` among them; the root and `.` say nothing.
-fn steps(path: &Path) -> impl Iterator<Item = OsString> + '_ {
-    path.components().filter_map(|component| match component {
-        Component::Normal(name) => Some(name.to_owned()),
-        Component::ParentDir => Some(OsString::from("..")),
-        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
-    })
-}
-
-/// Whether the folder is root's, if it is one that only `owners` can write.
-fn judge_folder(folder: &Path, owners: Owners) -> Result<bool, FileError> {
-    let fail = |problem| FileError { path: folder.to_owned(), problem };
-    let metadata = fs::symlink_metadata(folder).map_err(|error| fail(Problem::of(error)))?;
-    if !metadata.is_dir() {
-        return Err(fail(Problem::Kind("a file where a folder was expected")));
-    }
-    // In a sticky folder (/tmp) only the owner of an entry can rename or remove it, and the entry is judged next.
-    let sticky = metadata.mode() & 0o1000 != 0 && metadata.uid() == 0;
-    if !sticky {
-        judge(&metadata, owners).map_err(fail)?;
-    }
-    Ok(metadata.uid() == 0)
-}
-
-fn judge(metadata: &Metadata, owners: Owners) -> Result<(), Problem> {
-    if owners == Owners::Anyone {
-        return Ok(());
-    }
-    if !owners.include(metadata.uid()) {
-        return Err(Problem::Owner { uid: metadata.uid(), owners });
-    }
-    if metadata.mode() & 0o022 != 0 {
-        return Err(Problem::Writable { mode: metadata.mode() & 0o7777 });
-    }
-    Ok(())
-}
-
-/// Opens without waiting (a FIFO would block for ever) and without following a link; judges what was really opened.
-fn open_regular(path: &Path) -> Result<(File, Metadata), Problem> {
-    // Opening a device can have effects, so it is looked at first; what counts is the look at the open file below.
-    if let Some(kind) = irregular(&fs::symlink_metadata(path).map_err(Problem::of)?) {
-        return Err(Problem::Kind(kind));
-    }
-    let flags = OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NOCTTY;
-    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path).map_err(Problem::of)?;
-    let metadata = file.metadata().map_err(Problem::Io)?;
-    match irregular(&metadata) {
-        Some(kind) => Err(Problem::Kind(kind)),
-        None => Ok((file, metadata)),
-    }
-}
-
-fn irregular(metadata: &Metadata) -> Option<&'static str> {
-    let kind = metadata.file_type();
-    if kind.is_file() {
-        None
-    } else if kind.is_dir() {
-        Some("a folder")
-    } else if kind.is_symlink() {
-        Some("a symbolic link")
-    } else if kind.is_fifo() {
-        Some("a FIFO")
-    } else if kind.is_socket() {
-        Some("a socket")
-    } else {
-        Some("a device")
-    }
-}
-
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;

@@ -7,6 +7,7 @@ use crate::{
     config::Mode,
     identity::{Client, Found, IdToken},
     ledger::{self, Act, Calling, LedgerError, Presented},
+    platform,
     policy::{Denial, Identified, IdentitySource, Policy, Reason},
     policy_cache::Loaded,
 };
@@ -126,7 +127,7 @@ impl Gate {
     /// The account that calls, by number.
     fn account(&self) -> Option<u32> {
         match &self.client {
-            Client::OwnProcess => Some(nix::unistd::geteuid().as_raw()),
+            Client::OwnProcess => Some(platform::account_number()),
             Client::Peer(peer) => Some(peer.uid),
             Client::Unproved(_) => None,
         }

@@ -85,7 +85,7 @@ fn trimmed(secret: Secret) -> Secret {
     if bytes.len() == secret.expose().len() { secret } else { Secret::from(bytes.to_vec()) }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
     use std::{fs, os::unix::fs::PermissionsExt};

@@ -273,14 +273,17 @@ pub fn caller() -> Caller {
 }
 
 /// The names of this process's groups, as the kernel would tell them to a gate that it connects to.
+#[cfg(unix)]
 #[must_use]
 pub fn own_groups() -> Vec<String> {
-    let mut gids: Vec<u32> =
-        nix::unistd::getgroups().unwrap_or_default().into_iter().map(nix::unistd::Gid::as_raw).collect();
-    gids.push(nix::unistd::getegid().as_raw());
-    gids.sort_unstable();
-    gids.dedup();
-    calling_program::group_names(&gids)
+    calling_program::group_names(&crate::platform::own_groups())
+}
+
+/// Nobody connects on Windows, so no group says who anybody is.
+#[cfg(windows)]
+#[must_use]
+pub fn own_groups() -> Vec<String> {
+    Vec::new()
 }
 
 /// A command line as it would be kept and compared, for somebody who asks about one that is not running. One that is

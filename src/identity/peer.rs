@@ -5,22 +5,28 @@
 //! would anything that a caller can hand in as standard input. There is no fallback: what can not be proved is refused.
 //! Source: unix(7), socket(7). Read next: `mod.rs`; `abi/peer.rs` asks the kernel.
 
-use crate::config::Config;
-use nix::unistd;
+#[cfg(unix)]
+use crate::platform;
+use crate::{config::Config, platform::Connection};
+use std::{fmt, io, path::PathBuf};
+#[cfg(unix)]
 use std::{
-    fmt, fs, io,
+    fs,
     os::{
-        fd::{AsFd, BorrowedFd},
+        fd::AsFd,
         unix::{fs::MetadataExt, net::UnixStream},
     },
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 /// Linux: AF_UNIX.
+#[cfg(unix)]
 const UNIX: u32 = 1;
 /// Linux: SOCK_STREAM.
+#[cfg(unix)]
 const STREAM: u32 = 1;
 /// What the kernel says for an account that has no number in this user namespace, unless the machine says otherwise.
+#[cfg(unix)]
 const NOBODY: u32 = 65_534;
 
 /// What is asked of a socket: one option of SOL_SOCKET, as 32-bit words.
@@ -39,7 +45,7 @@ pub enum SocketOption {
 }
 
 /// Asks the kernel; the C interface does it, because it takes raw memory.
-pub type AskKernel = fn(BorrowedFd<'_>, SocketOption) -> io::Result<Vec<u32>>;
+pub type AskKernel = fn(Connection<'_>, SocketOption) -> io::Result<Vec<u32>>;
 
 /// Whoever connected.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -106,6 +112,16 @@ impl std::error::Error for PeerError {}
 ///
 /// # Errors
 /// There is none that counts.
+#[cfg(windows)]
+pub fn of_standard_input(_config: &Config, _ask: AskKernel) -> Result<Peer, PeerError> {
+    Err(PeerError::NotAConnection("Windows says nothing about who is at the other end of a socket".to_owned()))
+}
+
+/// The peer on standard input.
+///
+/// # Errors
+/// There is none that counts.
+#[cfg(unix)]
 pub fn of_standard_input(config: &Config, ask: AskKernel) -> Result<Peer, PeerError> {
     of_connection(io::stdin().as_fd(), &config.listen, &config.state, ask)
 }
@@ -114,8 +130,9 @@ pub fn of_standard_input(config: &Config, ask: AskKernel) -> Result<Peer, PeerEr
 ///
 /// # Errors
 /// There is no peer that counts.
+#[cfg(unix)]
 pub fn of_connection(
-    socket: BorrowedFd<'_>,
+    socket: Connection<'_>,
     listen: &[PathBuf],
     state: &Path,
     ask: AskKernel,
@@ -152,7 +169,8 @@ pub fn of_connection(
 
 /// An accepted socket has its listener's address; one that was connected outwards, or made in a pair, has none, and can
 /// not be given one that is taken.
-fn is_accepted_at(listen: &[PathBuf], socket: BorrowedFd<'_>) -> Result<(), PeerError> {
+#[cfg(unix)]
+fn is_accepted_at(listen: &[PathBuf], socket: Connection<'_>) -> Result<(), PeerError> {
     let other = |found| PeerError::OtherAddress { found, expected: listen.to_owned() };
     let copy = socket.try_clone_to_owned().map_err(|error| PeerError::NotAConnection(error.to_string()))?;
     let own = UnixStream::from(copy).local_addr().map_err(|error| PeerError::NotAConnection(error.to_string()))?;
@@ -163,13 +181,15 @@ fn is_accepted_at(listen: &[PathBuf], socket: BorrowedFd<'_>) -> Result<(), Peer
 }
 
 /// Whoever owns the state is the gate. A caller who runs the module himself with a socket of his own is not.
+#[cfg(unix)]
 fn is_the_gates_account(state: &Path) -> Result<(), PeerError> {
     let wrong = |why: String| PeerError::NotTheGate { state: state.to_owned(), why };
     let owner = fs::symlink_metadata(state).map_err(|error| wrong(format!("can not be looked at: {error}")))?.uid();
-    let own = unistd::geteuid().as_raw();
+    let own = platform::effective_account();
     if owner == own { Ok(()) } else { Err(wrong(format!("belongs to uid {owner}, and this process is uid {own}"))) }
 }
 
+#[cfg(unix)]
 fn overflow_uid() -> u32 {
     let told = fs::read_to_string("/proc/sys/kernel/overflowuid").ok();
     told.and_then(|text| text.trim().parse().ok()).unwrap_or(NOBODY)

@@ -253,6 +253,7 @@ fn without_line_end(bytes: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    #[cfg(unix)]
     use std::{fs, os::unix::fs::PermissionsExt};
 
     const TOKEN: &str = "sg_0123456789abcdefghijABCDEFGH";
@@ -310,6 +311,7 @@ mod tests {
         incorrect(b"env:A=B");
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_file_may_hold_the_token() {
         let folder = tempfile::tempdir().unwrap();

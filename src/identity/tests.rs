@@ -165,5 +165,6 @@ fn the_caller_is_this_process_without_its_hash() {
     assert_eq!(caller.application, std::env::current_exe().unwrap().to_str().map(str::to_owned));
     assert!(caller.command_line.is_some() && caller.hostname.is_some());
     assert_eq!(caller.application_sha256, None);
-    assert_eq!(caller.os_user.is_some(), nix::unistd::User::from_uid(nix::unistd::geteuid()).unwrap().is_some());
+    let platform = crate::platform::account_name(&crate::platform::effective_account());
+    assert_eq!(caller.os_user, platform);
 }

@@ -16,13 +16,12 @@ use super::{
     store::Store,
     text,
 };
+use crate::platform::{self, LockError, Locked};
 use jiff::Timestamp;
-use nix::fcntl::{Flock, FlockArg};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::{self, File, Metadata, OpenOptions},
+    fs::{self, File, Metadata},
     io::{self, Read, Seek, SeekFrom},
-    os::unix::fs::OpenOptionsExt,
     path::Path,
     time::Instant,
 };
@@ -79,13 +78,13 @@ impl Store {
             if fs::symlink_metadata(&path).is_ok_and(is_done) {
                 continue;
             }
-            let Ok(file) = open(&path) else { continue };
+            let Ok(file) = platform::open_to_read(&path) else { continue };
             if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
                 continue;
             }
-            let (mut file, has_ended) = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            let (mut file, has_ended) = match Locked::try_take(file) {
                 Ok(lock) => (Source::Locked(lock), true),
-                Err((file, _)) => (Source::Shared(file), false),
+                Err(LockError::Held(file) | LockError::Io(file, _)) => (Source::Shared(file), false),
             };
             while left > 0 {
                 self.set_waiting(reach.sweeps && has_ended)?;
@@ -215,7 +214,7 @@ struct Ending {
 
 /// A journal's file, with its lock if nobody writes it any more.
 enum Source {
-    Locked(Flock<File>),
+    Locked(Locked),
     Shared(File),
 }
 
@@ -441,12 +440,6 @@ fn names(place: &Path) -> Result<BTreeSet<String>, LedgerError> {
     };
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     Ok(names.filter(|name| journal::is_name(name)).collect())
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    // Somebody may have put a pipe there.
-    let flags = nix::libc::O_NOFOLLOW | nix::libc::O_CLOEXEC | nix::libc::O_NONBLOCK;
-    OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
 
 fn length_of(bytes: usize) -> u64 {

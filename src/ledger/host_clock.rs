@@ -3,26 +3,15 @@
 //! start of the host.
 //! Read next: `draft.rs`.
 
+use crate::platform;
 use once_cell::sync::OnceCell;
 
-/// The Linux boot id; none elsewhere. Read once in the life of the process.
+pub(crate) use platform::monotonic_us;
+
+/// Which start of the host this is. Asked once in the life of the process.
 pub(crate) fn boot_id() -> Option<&'static str> {
     static BOOT: OnceCell<Option<String>> = OnceCell::new();
-    BOOT.get_or_init(|| {
-        let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-        let text = text.trim();
-        let is_id = text.len() == 36 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-        is_id.then(|| text.to_owned())
-    })
-    .as_deref()
-}
-
-/// Microseconds of CLOCK_MONOTONIC; none where there is no such clock.
-pub(crate) fn monotonic_us() -> Option<u64> {
-    let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).ok()?;
-    let seconds = u64::try_from(time.tv_sec()).ok()?;
-    let microseconds = u64::try_from(time.tv_nsec()).ok()?.checked_div(1000)?;
-    seconds.checked_mul(1_000_000)?.checked_add(microseconds)
+    BOOT.get_or_init(platform::boot_id).as_deref()
 }
 
 #[cfg(test)]

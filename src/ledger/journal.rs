@@ -12,13 +12,12 @@ use super::{
     folder, host_clock,
     journal_sync::Syncing,
 };
+use crate::platform::{self, FileIdentity, LockError, Locked};
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
-use nix::fcntl::{Flock, FlockArg};
 use parking_lot::Mutex;
 use std::{
     fmt, fs, io, mem,
-    os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
     process,
     sync::Arc,
@@ -40,12 +39,12 @@ static ROOM: [u8; 256 * 1024] = [0; 256 * 1024];
 pub(crate) struct Journal {
     name: String,
     path: PathBuf,
-    identity: (u64, u64),
+    identity: FileIdentity,
     /// The ledger that it belongs to: one that is removed or replaced ends its journals.
-    database: (PathBuf, (u64, u64)),
+    database: (PathBuf, FileIdentity),
     owner: u32,
     /// Locked as long as it is open; only the owner lets go.
-    file: Option<Flock<fs::File>>,
+    file: Option<Locked>,
     writing: Mutex<Writing>,
     /// How far it is on the disk; none if nobody waits for that.
     syncing: Option<Syncing>,
@@ -90,16 +89,21 @@ impl Journal {
     pub(crate) fn begin(
         state: &Path,
         file_mode: u32,
-        database: (PathBuf, (u64, u64)),
+        database: (PathBuf, FileIdentity),
         durability: Durability,
         trusted: Timestamp,
     ) -> Result<Journal, LedgerError> {
         let name = name()?;
         let path = state.join(FOLDER).join(&name);
         let file = folder::create_new(&path, file_mode).map_err(|error| folder::failed(&path, &error))?;
-        let metadata = file.metadata().map_err(|error| folder::failed(&path, &error))?;
-        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock);
-        let file = lock.map_err(|(_, error)| LedgerError::Disk(format!("`{}`: {error}", path.display())))?;
+        let identity = platform::identity_of(&file).map_err(|error| folder::failed(&path, &error))?;
+        let file = Locked::try_take(file).map_err(|error| {
+            let why = match error {
+                LockError::Held(_) => "another process has its lock".to_owned(),
+                LockError::Io(_, error) => error.to_string(),
+            };
+            LedgerError::Disk(format!("`{}`: {why}", path.display()))
+        })?;
         let writing = Writing {
             line: Vec::with_capacity(2048),
             full: 0,
@@ -116,7 +120,7 @@ impl Journal {
         Ok(Journal {
             name,
             path,
-            identity: (metadata.dev(), metadata.ino()),
+            identity,
             database,
             owner: process::id(),
             file: Some(file),
@@ -165,12 +169,12 @@ impl Journal {
     fn look(&self, writing: &mut Writing, now_us: Option<u64>) -> Result<(), JournalError> {
         let now_us = now_us.unwrap_or(u64::MAX);
         if self.syncing.is_some() || now_us.saturating_sub(writing.looked_us) >= LOOK_EVERY_US {
-            let lying = |path: &Path, identity: (u64, u64)| {
-                fs::symlink_metadata(path).ok().filter(|now| (now.dev(), now.ino()) == identity)
+            let lying = |path: &Path, identity: FileIdentity| {
+                platform::stamp(path).ok().filter(|now| (now.device, now.inode) == identity)
             };
             let (database, opened) = &self.database;
             let lies = lying(&self.path, self.identity);
-            if lies.as_ref().is_some_and(|now| now.len() < writing.bytes) {
+            if lies.as_ref().is_some_and(|now| now.size < writing.bytes) {
                 writing.is_broken = true;
                 let what = format!("`{}` was made shorter than what was written to it", self.path.display());
                 return Err(JournalError::Refused(LedgerError::Damaged(what)));
@@ -239,7 +243,7 @@ impl Journal {
 /// One call of the system, which may write less.
 fn write_once(file: &fs::File, bytes: &[u8], at: u64) -> io::Result<usize> {
     loop {
-        match file.write_at(bytes, at) {
+        match platform::write_at(file, bytes, at) {
             // Nothing was written.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             done => return done,

@@ -391,6 +391,7 @@ mod tests {
         }
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_ledger_of_another_process_refuses_and_keeps_its_connection_open() {
         let folder = tempfile::tempdir().unwrap();

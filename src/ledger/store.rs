@@ -13,11 +13,13 @@ use super::{
     steps::{Failpoint, Step},
     turnstile::{Pass, Turnstile},
 };
-use crate::config::{self, Config, Durability};
+use crate::{
+    config::{self, Config, Durability},
+    platform::{self, FileIdentity},
+};
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use std::{
     fs, io,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -65,7 +67,7 @@ pub(crate) struct Store {
     turnstile: Turnstile,
     folder: PathBuf,
     database: PathBuf,
-    identity: (u64, u64),
+    identity: FileIdentity,
     store_id: String,
     durability: Durability,
     file_mode: u32,
@@ -127,7 +129,7 @@ impl Store {
     }
 
     /// The database's path and which file lay there when it was opened.
-    pub(crate) fn database(&self) -> (PathBuf, (u64, u64)) {
+    pub(crate) fn database(&self) -> (PathBuf, FileIdentity) {
         (self.database.clone(), self.identity)
     }
 
@@ -148,7 +150,7 @@ impl Store {
 
     /// Whether the path still leads to the file that is open here.
     pub(crate) fn is_in_place(&self) -> bool {
-        fs::symlink_metadata(&self.database).is_ok_and(|now| (now.dev(), now.ino()) == self.identity)
+        platform::identity(&self.database).is_ok_and(|now| now == self.identity)
     }
 
     /// Waits for the right to use the ledger.
@@ -337,9 +339,9 @@ fn emptied(database: &Path, settings: &Settings) -> LedgerError {
     }
 }
 
-pub(crate) fn identity(database: &Path, settings: &Settings) -> Result<(u64, u64), LedgerError> {
-    match fs::symlink_metadata(database) {
-        Ok(metadata) => Ok((metadata.dev(), metadata.ino())),
+pub(crate) fn identity(database: &Path, settings: &Settings) -> Result<FileIdentity, LedgerError> {
+    match platform::identity(database) {
+        Ok(identity) => Ok(identity),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(absent(database, settings)),
         Err(error) => Err(folder::failed(database, &error)),
     }

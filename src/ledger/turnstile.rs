@@ -5,13 +5,9 @@
 //! Read next: `store.rs`.
 
 use super::{LedgerError, folder};
-use nix::{
-    errno::Errno,
-    fcntl::{Flock, FlockArg},
-};
+use crate::platform::{self, LockError, Locked};
 use std::{
     fs::File,
-    os::unix::fs::MetadataExt,
     path::Path,
     thread::sleep,
     time::{Duration, Instant},
@@ -32,7 +28,7 @@ pub(crate) struct Turnstile {
 
 /// The right to use the ledger; ends when dropped.
 pub(crate) struct Pass {
-    _lock: Flock<File>,
+    _lock: Locked,
 }
 
 impl Turnstile {
@@ -51,15 +47,15 @@ impl Turnstile {
     }
 }
 
-/// flock belongs to the open file, not to the process: the copy shares it, and dropping the copy unlocks.
-fn take(file: &File, deadline: Instant, began: Instant) -> Result<Flock<File>, LedgerError> {
+/// The lock belongs to the open file, not to the process: the copy shares it, and dropping the copy unlocks.
+fn take(file: &File, deadline: Instant, began: Instant) -> Result<Locked, LedgerError> {
     let mut copy = file.try_clone().map_err(|error| LedgerError::Disk(format!("lock file: {error}")))?;
     let mut pause = PAUSE;
     loop {
-        copy = match Flock::lock(copy, FlockArg::LockExclusiveNonblock) {
+        copy = match Locked::try_take(copy) {
             Ok(lock) => return Ok(lock),
-            Err((copy, Errno::EWOULDBLOCK | Errno::EINTR)) => copy,
-            Err((_, error)) => return Err(LedgerError::Disk(format!("lock file: {error}"))),
+            Err(LockError::Held(copy)) => copy,
+            Err(LockError::Io(_, error)) => return Err(LedgerError::Disk(format!("lock file: {error}"))),
         };
         let now = Instant::now();
         if now >= deadline {
@@ -71,23 +67,11 @@ fn take(file: &File, deadline: Instant, began: Instant) -> Result<Flock<File>, L
     }
 }
 
-/// Who holds the lock, as far as /proc tells: `process 4711 (jarsigner, stopped)`.
+/// Who holds the lock, as far as the system tells: `process 4711 (jarsigner, stopped)`.
 fn holder(file: &File) -> Option<String> {
-    let inode = format!(":{}", file.metadata().ok()?.ino());
-    let locks = std::fs::read_to_string("/proc/locks").ok()?;
-    // `1: FLOCK  ADVISORY  WRITE 4711 fe:00:131081 0 EOF`, see proc_locks(5).
-    let pid = locks.lines().filter(|line| !line.contains("->")).find_map(|line| {
-        let mut words = line.split_whitespace().skip(1);
-        let is_flock = words.next() == Some("FLOCK");
-        let pid = words.nth(2)?;
-        (is_flock && words.next()?.ends_with(&inode)).then_some(pid)
-    })?;
-    let pid: u32 = pid.parse().ok().filter(|pid| *pid != 0)?;
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let word = |name| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("").trim();
-    let name = super::text::clean(word("Name:"), 40);
-    let state = if word("State:").starts_with(['T', 't']) { ", stopped" } else { "" };
-    Some(format!("process {pid} ({name}{state})"))
+    let (pid, name, is_stopped) = platform::lock_holder(file)?;
+    let name = super::text::clean(&name, 40);
+    Some(format!("process {pid} ({name}{})", if is_stopped { ", stopped" } else { "" }))
 }
 
 #[cfg(test)]

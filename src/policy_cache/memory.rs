@@ -5,13 +5,12 @@
 
 use crate::{
     config::trusted_file::{Owners, read_trusted},
+    platform::{self, Locked},
     trust::TrustedState,
 };
-use nix::fcntl::{Flock, FlockArg};
 use std::{
-    fs::{self, File, OpenOptions},
+    fs,
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -61,23 +60,16 @@ impl Memory {
         self.replace(FILE, &state.to_bytes()).map_err(|error| self.unwritable(&error))
     }
 
-    fn lock(&self) -> io::Result<Flock<File>> {
-        let folder = File::open(&self.folder)?;
-        Flock::lock(folder, FlockArg::LockExclusive).map_err(|(_, error)| error.into())
+    fn lock(&self) -> io::Result<Locked> {
+        Locked::take_folder(&self.folder)
     }
 
     /// Writes beside, syncs, renames, syncs the folder. Group members of the folder may write as well, as in the ledger.
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let beside = self.folder.join(format!(".{name}.{}", std::process::id()));
-        let written = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o660)
-            .open(&beside)
+        let written = platform::open_or_create(&beside, 0o660, true)
             .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-            .and_then(|()| fs::rename(&beside, self.folder.join(name)))
-            .and_then(|()| File::open(&self.folder)?.sync_all());
+            .and_then(|()| platform::replace(&beside, &self.folder.join(name)));
         if written.is_err() {
             let _ = fs::remove_file(&beside);
         }

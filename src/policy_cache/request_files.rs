@@ -123,6 +123,7 @@ mod tests {
         assert!(replace(&folder.path().join("missing/a.json"), b"").is_err());
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_link_in_the_way_of_a_draft_is_not_followed() {
         let folder = tempfile::tempdir().unwrap();

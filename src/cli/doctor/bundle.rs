@@ -4,9 +4,9 @@
 
 use super::finding::{Finding, mended};
 use jiff::{SignedDuration, Timestamp};
-use nix::unistd::{AccessFlags, access};
 use signgate_pkcs11::{
     config::Config,
+    platform,
     policy_cache::{Bundle, Loaded, Unusable, memory::Memory},
     trust::TrustError,
 };
@@ -62,8 +62,8 @@ pub fn memory(config: &Config) -> Vec<Finding> {
             return vec![Finding::fail(check, error).fix(fix)];
         }
     };
-    if let Err(error) = access(folder.as_path(), AccessFlags::W_OK | AccessFlags::X_OK) {
-        let seen = format!("`{shown}/trusted.json` can not be written by this account: {}", error.desc());
+    if let Err(why) = platform::try_folder(folder, true) {
+        let seen = format!("`{shown}/trusted.json` can not be written by this account: {why}");
         return vec![Finding::fail(check, seen).fix(format!("add this account to the group of {shown}"))];
     }
     let version = |seen: Option<signgate_pkcs11::trust::Seen>| seen.map_or(0, |seen| seen.version);

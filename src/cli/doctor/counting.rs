@@ -4,17 +4,13 @@
 
 use super::finding::{Finding, mended};
 use crate::cli::situation;
-use nix::unistd::{Gid, Group, Uid, User};
 use signgate_pkcs11::{
     audit::log::Log,
     config::{Config, Durability, Mode, Verify},
     ledger::{self, Ledger, LedgerError, Settings, SqliteLedger},
+    platform,
 };
-use std::{
-    fs::{self, Metadata},
-    os::unix::fs::MetadataExt,
-    path::Path,
-};
+use std::path::Path;
 
 /// The ledger of the configuration.
 pub fn ledger(config: &Config) -> Vec<Finding> {
@@ -74,12 +70,9 @@ fn fix(config: &Config, error: &LedgerError) -> String {
             Some(owner) => {
                 format!("ask as its owner: sudo -u {owner} signgate doctor --config {}", config.file.display())
             }
-            None => format!("chmod {who} {}", path.display()),
+            None => platform::how_to_close(path, who),
         },
-        LedgerError::NotWritable { .. } => match fs::metadata(state) {
-            Ok(metadata) => format!("usermod -aG {} ACCOUNT, then log in again", group(&metadata)),
-            Err(_) => format!("let this account read {}", state.display()),
-        },
+        LedgerError::NotWritable { .. } => platform::how_to_let_write(state),
         LedgerError::NotLocal { .. } => {
             format!("move the folder to a local disk, then correct `state` in {}", config.file.display())
         }
@@ -101,37 +94,20 @@ fn fix(config: &Config, error: &LedgerError) -> String {
 
 /// In enforced mode the ledger is for the gate's account alone, so root is a stranger to it.
 fn owner_if_another(config: &Config, path: &Path) -> Option<String> {
-    let owner = Uid::from_raw(fs::symlink_metadata(path).ok()?.uid());
-    if config.mode != Mode::Enforced || owner == Uid::effective() {
+    if config.mode != Mode::Enforced || platform::is_own(path).ok()? {
         return None;
     }
-    let user = User::from_uid(owner).ok().flatten();
-    Some(user.map_or_else(|| format!("#{owner}"), |user| user.name))
-}
-
-fn group(metadata: &Metadata) -> String {
-    let gid = metadata.gid();
-    let group = Group::from_gid(Gid::from_raw(gid)).ok().flatten();
-    group.map_or_else(|| gid.to_string(), |group| group.name)
+    platform::owner_of(path)
 }
 
 /// A folder that a group may write, with files of one account in it, shuts the others out.
 fn modes(config: &Config, folder: &Path) -> Finding {
     let check = "ledger modes";
-    let mode_of = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.mode() & 0o7777);
-    let database = folder.join(ledger::DATABASE);
-    let (of_folder, of_database) = (mode_of(folder), mode_of(&database));
-    let seen = format!("folder {of_folder:04o}, database {of_database:04o}");
-    let is_shared = config.mode == Mode::Advisory && of_folder & 0o020 != 0;
-    if is_shared && of_folder & 0o2000 == 0 {
-        let seen = format!("{seen}: files that one account makes do not belong to the group");
-        return Finding::warn(check, seen).fix(format!("chmod g+s {}", folder.display()));
+    let (seen, wrong) = platform::shared_modes(folder, &folder.join(ledger::DATABASE), config.mode == Mode::Advisory);
+    match wrong {
+        Some((why, fix)) => Finding::warn(check, format!("{seen}: {why}")).fix(fix),
+        None => Finding::ok(check, seen),
     }
-    if is_shared && of_database & 0o060 != 0o060 {
-        let seen = format!("{seen}: only its owner can count");
-        return Finding::warn(check, seen).fix(format!("chmod g+rw {}*", database.display()));
-    }
-    Finding::ok(check, seen)
 }
 
 /// What the settings risk that are not the safest.

@@ -2,27 +2,27 @@
 
 use super::finding::Finding;
 use crate::cli::situation::Place;
-use nix::unistd::{AccessFlags, access};
 use signgate_pkcs11::{
     config::{
-        Config, Environment, Mode, PinSource, SYSTEM_FILE, Source, VARIABLE,
+        Config, Environment, Mode, PinSource, Source, VARIABLE, system_file,
         trusted_file::{self, Owners},
     },
-    identity,
+    identity, platform,
 };
-use std::{fs, os::unix::fs::MetadataExt, path::Path};
+use std::{fs, path::Path};
 
 /// Which configuration counts, and whose word it is.
 pub fn configuration(config: &Config, place: &Place) -> Finding {
     let file = config.file.display();
     if place.is_named() {
         let seen = format!(
-            "`{file}`, named on the command line; signing tools find theirs at {SYSTEM_FILE}, or by {VARIABLE}"
+            "`{file}`, named on the command line; signing tools find theirs at {}, or by {VARIABLE}",
+            system_file().display()
         );
         Finding::ok("configuration", seen)
     } else if config.self_configured {
         let seen = format!("`{file}`, chosen by the caller himself (self-configured): it binds nobody but him");
-        Finding::warn("configuration", seen).fix(format!("have an administrator write {SYSTEM_FILE}"))
+        Finding::warn("configuration", seen).fix(format!("have an administrator write {}", system_file().display()))
     } else {
         Finding::ok("configuration", format!("`{file}`"))
     }
@@ -45,8 +45,9 @@ pub fn mode(config: &Config) -> Finding {
 pub fn environment(config: &Config, environment: &Environment, place: &Place) -> Vec<Finding> {
     let ignored = environment.get(VARIABLE).filter(|path| Path::new(path) != config.file && !place.is_named());
     let ignored = ignored.map(|path| {
-        Finding::warn("environment", format!("{VARIABLE} names `{path}`, which does not count: {SYSTEM_FILE} does"))
-            .fix(format!("unset {VARIABLE}"))
+        let system = system_file();
+        let seen = format!("{VARIABLE} names `{path}`, which does not count: {} does", system.display());
+        Finding::warn("environment", seen).fix(format!("unset {VARIABLE}"))
     });
     ignored.into_iter().collect()
 }
@@ -154,12 +155,19 @@ fn pin(token: &str, source: &PinSource, environment: &Environment) -> Finding {
     if let Err(error) = identity::hsm_pin(source, environment) {
         return Finding::fail(check, error).fix(format!("put the HSM's PIN into {shown}"));
     }
-    let mode = fs::metadata(file).map_or(0, |metadata| metadata.mode() & 0o7777);
-    if mode & 0o004 == 0 {
-        Finding::ok(check, format!("in `{shown}`, mode {mode:04o}"))
-    } else {
-        Finding::warn(check, format!("everybody may read `{shown}` (mode {mode:04o})")).fix(format!("chmod o= {shown}"))
+    match platform::readable_by_all(file) {
+        Ok(None) => Finding::ok(check, format!("in `{shown}`{}", comma(file))),
+        Ok(Some(fix)) => Finding::warn(check, format!("everybody may read `{shown}`{}", brackets(file))).fix(fix),
+        Err(error) => Finding::fail(check, format!("`{shown}`: {error}")).fix(format!("look at the rights of {shown}")),
     }
+}
+
+fn comma(path: &Path) -> String {
+    platform::shown_mode(path).map_or_else(String::new, |mode| format!(", {mode}"))
+}
+
+fn brackets(path: &Path) -> String {
+    platform::shown_mode(path).map_or_else(String::new, |mode| format!(" ({mode})"))
 }
 
 /// A folder whose content proves itself, or is only counts; this account must be able to use it, strangers must not.
@@ -169,27 +177,24 @@ fn folder_of(key: &str, folder: &Path) -> Finding {
     let metadata = match fs::metadata(folder) {
         Ok(metadata) => metadata,
         Err(error) => {
-            return Finding::fail(check, format!("`{shown}`: {error}")).fix(format!("install -d -m 2770 {shown}"));
+            return Finding::fail(check, format!("`{shown}`: {error}")).fix(platform::how_to_make(folder));
         }
     };
     if !metadata.is_dir() {
         return Finding::fail(check, format!("`{shown}` is not a folder"))
             .fix(format!("correct `{key}` in the configuration"));
     }
-    if metadata.mode() & 0o002 != 0 {
-        let seen = format!("everybody may write `{shown}` (mode {:04o})", metadata.mode() & 0o7777);
-        return Finding::fail(check, seen).fix(format!("chmod o-w {shown}"));
+    if let Ok(Some(fix)) = platform::writable_by_all(folder) {
+        let seen = format!("everybody may write `{shown}`{}", brackets(folder));
+        return Finding::fail(check, seen).fix(fix);
     }
-    let (wanted, word) = if key == "grants" {
-        (AccessFlags::R_OK | AccessFlags::X_OK, "read")
-    } else {
-        (AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK, "write")
-    };
-    match access(folder, wanted) {
-        Ok(()) => Finding::ok(check, format!("`{shown}`, mode {:04o}", metadata.mode() & 0o7777)),
-        Err(error) => {
-            let seen = format!("this account may not {word} `{shown}`: {}", error.desc());
-            Finding::fail(check, seen).fix(format!("add this account to group {} of {shown}", metadata.gid()))
+    let writes = key != "grants";
+    match platform::try_folder(folder, writes) {
+        Ok(()) => Finding::ok(check, format!("`{shown}`{}", comma(folder))),
+        Err(why) => {
+            let word = if writes { "write" } else { "read" };
+            Finding::fail(check, format!("this account may not {word} `{shown}`: {why}"))
+                .fix(platform::how_to_let_in(folder))
         }
     }
 }

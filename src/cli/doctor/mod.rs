@@ -7,12 +7,15 @@
 mod approvals;
 mod bundle;
 mod counting;
+#[cfg(unix)]
 mod enforced;
 mod finding;
 mod hsm;
 mod machine;
+#[cfg(unix)]
 mod p11_kit;
 mod rules;
+#[cfg(unix)]
 mod through;
 
 use super::{
@@ -22,11 +25,9 @@ use super::{
 use finding::{Finding, Verdict};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use signgate_pkcs11::{
-    config::{Config, Environment, Mode},
-    policy_cache::PolicyCache,
-};
-use std::path::PathBuf;
+#[cfg(unix)]
+use signgate_pkcs11::config::{Config, Mode};
+use signgate_pkcs11::{config::Environment, policy_cache::PolicyCache};
 
 /// Arguments of `signgate doctor`.
 #[derive(clap::Args, Debug)]
@@ -35,12 +36,14 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
     /// Tell what this module shows, for the doctor itself
+    #[cfg(unix)]
     #[arg(long, value_name = "FILE", hide = true)]
-    through: Option<PathBuf>,
+    through: Option<std::path::PathBuf>,
 }
 
 /// Prints the findings; fails if one of them keeps people from signing, or from signing safely.
 pub fn run(arguments: &Arguments, place: &Place) -> Result<Exit, Failure> {
+    #[cfg(unix)]
     if let Some(module) = &arguments.through {
         return through::run(module);
     }
@@ -67,6 +70,7 @@ fn look_at_everything(place: &Place) -> Vec<Finding> {
             return vec![Finding::fail("configuration", seen).fix(error.next)];
         }
     };
+    #[cfg(unix)]
     if config.mode == Mode::Enforced && enforced::is_caller(&config) {
         return look_as_caller(config, environment, place);
     }
@@ -77,6 +81,7 @@ fn look_at_everything(place: &Place) -> Vec<Finding> {
     findings.extend(machine::credentials(&config, &environment));
     findings.extend(machine::peer(&config));
     findings.extend(machine::files(&config, &environment));
+    #[cfg(unix)]
     findings.extend(enforced::sockets(&config));
     let looked = PolicyCache::for_looking(&config).fresh(now);
     findings.extend(bundle::policy(&config, &looked, now));
@@ -87,6 +92,7 @@ fn look_at_everything(place: &Place) -> Vec<Finding> {
         findings.extend(rules::observed(loaded));
         findings.extend(config.grants.iter().flat_map(|folder| approvals::grants(folder, loaded)));
     }
+    #[cfg(unix)]
     findings.extend(p11_kit::ways_round(&config.backend_module, &p11_kit::Places::usual()).into_iter().map(way_round));
     let tokens = hsm::Tokens::of(&config);
     findings.extend(tokens.findings());
@@ -100,7 +106,8 @@ fn look_at_everything(place: &Place) -> Vec<Finding> {
     findings
 }
 
-/// In enforced mode a caller sees the gate's door, the policy, and that the rest is closed to him.
+/// In enforced mode, which Windows does not have, a caller sees the gate's door, the policy, and that the rest is closed to him.
+#[cfg(unix)]
 fn look_as_caller(config: Config, environment: Environment, place: &Place) -> Vec<Finding> {
     let now = Timestamp::now();
     let mut findings = vec![machine::configuration(&config, place), machine::mode(&config)];
@@ -115,6 +122,7 @@ fn look_as_caller(config: Config, environment: Environment, place: &Place) -> Ve
     findings
 }
 
+#[cfg(unix)]
 fn way_round(found: p11_kit::WayRound) -> Finding {
     let seen = format!(
         "`{}` gives the HSM's own module to every program that asks p11-kit: whoever knows the HSM's PIN signs without \

@@ -2,15 +2,25 @@
 //! prints is what it would write, byte for byte.
 //! Read next: `enforced.rs` for the machine, `tools.rs` for the tools.
 
+#[cfg(unix)]
 mod continuous;
+#[cfg(unix)]
 mod enforced;
+#[cfg(unix)]
 mod handover;
+#[cfg(unix)]
 mod plan;
+#[cfg(unix)]
 mod server;
+#[cfg(unix)]
 mod shell;
+#[cfg(unix)]
 mod signer;
+#[cfg(unix)]
 mod tools;
+#[cfg(unix)]
 mod translate;
+#[cfg(unix)]
 mod units;
 
 use super::{
@@ -22,32 +32,61 @@ use super::{
 #[derive(clap::Subcommand, Debug)]
 pub enum Command {
     /// Run the gate under an account of its own, behind sockets that only some groups may use
+    #[cfg(unix)]
     Enforced(enforced::Arguments),
     /// Sign APKs
+    #[cfg(unix)]
     Apksigner(tools::Arguments),
     /// Sign blobs and container images
+    #[cfg(unix)]
     Cosign(tools::Arguments),
     /// Sign in GitHub Actions, on a runner of your own
+    #[cfg(unix)]
     GithubActions(tools::Arguments),
     /// Sign in GitLab CI, on a runner of your own
+    #[cfg(unix)]
     Gitlab(tools::Arguments),
     /// Sign commits and tags, with an SSH key
+    #[cfg(unix)]
     Git(tools::Arguments),
     /// Sign files with OpenPGP
+    #[cfg(unix)]
     Gpg(tools::Arguments),
     /// Sign JARs
+    #[cfg(unix)]
     Jarsigner(tools::Arguments),
     /// Sign in Jenkins
+    #[cfg(unix)]
     Jenkins(tools::Arguments),
     /// Sign digests and CMS messages
+    #[cfg(unix)]
     Openssl(tools::Arguments),
     /// Sign Windows programs
+    #[cfg(unix)]
     Osslsigncode(tools::Arguments),
     /// Sign files with an SSH key
+    #[cfg(unix)]
     Ssh(tools::Arguments),
+    /// What is set up on Unix alone
+    #[cfg(windows)]
+    #[command(external_subcommand)]
+    Absent(Vec<String>),
 }
 
 /// Prints or writes it.
+#[cfg(windows)]
+pub fn run(command: &Command, _place: &Place) -> Result<Exit, Failure> {
+    match command {
+        Command::Absent(words) => {
+            let name = words.first().map_or("", String::as_str).escape_debug();
+            let what = format!("`signgate setup {name}` is not on Windows: it writes shell scripts and files of Unix");
+            Err(Failure::usage(what).next("see docs/windows.md"))
+        }
+    }
+}
+
+/// Prints or writes it.
+#[cfg(unix)]
 pub fn run(command: &Command, place: &Place) -> Result<Exit, Failure> {
     use tools::Tool;
     let (tool, arguments) = match command {

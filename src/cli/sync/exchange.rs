@@ -2,24 +2,13 @@
 //! something by the policy and ledger of this machine, and never over one that does: loose files only add. A request is
 //! written there only if the source has neither it nor its grant. Every file counts alone; a bad one harms no other.
 
-use super::Trouble;
+use super::{Trouble, shared_folder::Place};
 use crate::cli::{desk, situation::Situation, ui};
-use nix::{
-    fcntl::{self, AtFlags, OFlag},
-    sys::stat::Mode,
-    unistd,
-};
 use signgate_pkcs11::{
     policy_cache::request_files::{self, Found},
     trust::approval::GrantFile,
 };
-use std::{
-    collections::BTreeSet,
-    fs::File,
-    io::{self, Write},
-    os::fd::{AsFd, OwnedFd},
-    path::Path,
-};
+use std::{collections::BTreeSet, io, path::Path};
 
 /// Below the source.
 const GRANTS: &str = "grants";
@@ -130,44 +119,4 @@ fn unwritable(folder: &Path, error: &io::Error) -> Trouble {
         format!("`{}` can not be written: {error}", folder.display()),
         "make the folder writable for this account",
     )
-}
-
-/// A folder that others may write to as well. It is held open, so that nobody can put a link in its place meanwhile and
-/// have this account write elsewhere.
-struct Place(OwnedFd);
-
-impl Place {
-    fn open(path: &Path) -> io::Result<Place> {
-        let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let open = || fcntl::open(path, flags, Mode::empty());
-        let opened = match open() {
-            Err(nix::errno::Errno::ENOENT) => {
-                std::fs::create_dir(path)?;
-                open()
-            }
-            opened => opened,
-        };
-        Ok(Place(opened?))
-    }
-
-    /// Writes a file that is not there yet, whole or not at all; `false` if there is one.
-    fn add(&self, name: &str, bytes: &[u8]) -> io::Result<bool> {
-        let draft = format!(".{name}.{}", std::process::id());
-        let folder = self.0.as_fd();
-        // Left by a run that was killed.
-        let _ = unistd::unlinkat(folder, draft.as_str(), unistd::UnlinkatFlags::NoRemoveDir);
-        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let mode = Mode::S_IRUSR | Mode::S_IWUSR | Mode::S_IRGRP | Mode::S_IWGRP | Mode::S_IROTH;
-        let mut file = File::from(fcntl::openat(folder, draft.as_str(), flags, mode)?);
-        let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| {
-            // A link, unlike a rename, never takes the place of another file.
-            match unistd::linkat(folder, draft.as_str(), folder, name, AtFlags::empty()) {
-                Ok(()) => Ok(true),
-                Err(nix::errno::Errno::EEXIST) => Ok(false),
-                Err(error) => Err(error.into()),
-            }
-        });
-        let _ = unistd::unlinkat(folder, draft.as_str(), unistd::UnlinkatFlags::NoRemoveDir);
-        written
-    }
 }

@@ -8,6 +8,7 @@ mod exchange;
 mod git;
 mod placed;
 mod repository;
+mod shared_folder;
 mod source;
 mod web;
 

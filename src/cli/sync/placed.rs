@@ -3,19 +3,18 @@
 //! The record is a memory of convenience: lost or damaged it costs one transfer, and nothing is believed for its sake.
 
 use super::Trouble;
-use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 use signgate_pkcs11::{
     config::{
         SyncConfig, SyncSource,
         trusted_file::{Owners, read_trusted},
     },
+    platform::{self, LockError, Locked},
     policy_cache::request_files,
 };
 use std::{
-    fs::{self, File, OpenOptions, Permissions},
+    fs,
     io::{self, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -28,21 +27,20 @@ const LONGEST_ETAG: usize = 1024;
 /// The one run that may go on.
 pub struct Turn {
     folder: PathBuf,
-    _lock: Flock<File>,
+    _lock: Locked,
 }
 
 impl Turn {
     /// Takes the lock in the state folder.
     pub fn take(folder: &Path) -> Result<Turn, Trouble> {
-        let open = || OpenOptions::new().write(true).create(true).truncate(false).mode(0o660).open(folder.join(LOCK));
-        let file = open().map_err(|error| unwritable(folder, &error))?;
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        let file = platform::open_or_create(&folder.join(LOCK), 0o660, false);
+        match Locked::try_take(file.map_err(|error| unwritable(folder, &error))?) {
             Ok(lock) => Ok(Turn { folder: folder.to_owned(), _lock: lock }),
-            Err((_, nix::errno::Errno::EWOULDBLOCK)) => Err(Trouble::new(
+            Err(LockError::Held(_)) => Err(Trouble::new(
                 "another `signgate sync` is at work",
                 "wait for it; a timer starts the next by itself",
             )),
-            Err((_, error)) => Err(unwritable(folder, &error.into())),
+            Err(LockError::Io(_, error)) => Err(unwritable(folder, &error)),
         }
     }
 
@@ -117,12 +115,10 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // Left by a run that was killed; the lock keeps others out.
     let _ = fs::remove_file(&draft);
     let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        let mut file = platform::create_new(&draft, 0o644)?;
         file.write_all(bytes)?;
-        file.set_permissions(Permissions::from_mode(0o644))?;
         file.sync_all()?;
-        fs::rename(&draft, path)?;
-        File::open(folder)?.sync_all()
+        platform::replace(&draft, path)
     };
     write().inspect_err(|_| {
         let _ = fs::remove_file(&draft);

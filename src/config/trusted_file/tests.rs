@@ -1,8 +1,12 @@
 //! Files that must be believed, and every kind that must not.
 
 use super::*;
-use nix::{sys::stat::Mode, unistd::mkfifo};
+use nix::{
+    sys::stat::Mode,
+    unistd::{self, mkfifo},
+};
 use std::{
+    fs::{self, File},
     os::unix::{
         fs::{PermissionsExt, chown, symlink},
         net::UnixListener,

@@ -1,0 +1,251 @@
+//! Who may do what with a file: its owner and its list of rights (DACL, [MS-DTYP] 2.4.5), and lists of our own for what
+//! nobody else is to reach. Says what stands there; `../../config/trusted_file` says what of it is too much.
+//! Read next: `file.rs`.
+#![expect(unsafe_code, reason = "only Windows says who may do what with a file")]
+
+use super::{
+    account::{Account, effective_account, last_error},
+    wide,
+};
+use crate::platform::Closed;
+use std::{
+    ffi::{OsStr, c_void},
+    fs::File,
+    io,
+    os::windows::io::{AsRawHandle, FromRawHandle},
+    path::Path,
+    ptr, slice,
+};
+use windows_sys::Win32::{
+    Foundation::{GENERIC_READ, GENERIC_WRITE, INVALID_HANDLE_VALUE, LocalFree},
+    Security::{
+        ACL,
+        Authorization::{
+            ConvertStringSecurityDescriptorToSecurityDescriptorW, GetSecurityInfo, SDDL_REVISION_1, SE_FILE_OBJECT,
+        },
+        DACL_SECURITY_INFORMATION, OWNER_SECURITY_INFORMATION, PROTECTED_DACL_SECURITY_INFORMATION,
+        PSECURITY_DESCRIPTOR, PSID, SECURITY_ATTRIBUTES, SetFileSecurityW,
+    },
+    Storage::FileSystem::{
+        CREATE_NEW, CreateFileW, FILE_ATTRIBUTE_NORMAL, FILE_FLAG_OPEN_REPARSE_POINT, FILE_SHARE_DELETE,
+        FILE_SHARE_READ, FILE_SHARE_WRITE,
+    },
+};
+
+/// What an entry of a DACL gives somebody.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// Whom.
+    pub account: Account,
+    /// Which rights.
+    pub mask: u32,
+}
+
+/// Whose a file is, and who may do what with it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rights {
+    /// Its owner.
+    pub owner: Account,
+    /// What is allowed; what is only for files inside a folder is left out, and so is what is denied: nothing is
+    /// believed to be closed because of a denial. None where there is no list, which allows everything to everybody.
+    pub allowed: Option<Vec<Entry>>,
+}
+
+/// A security descriptor that Windows allocated.
+struct Descriptor(PSECURITY_DESCRIPTOR);
+
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        // SAFETY: allocated by Windows for us with LocalAlloc, and freed once.
+        unsafe { LocalFree(self.0) };
+    }
+}
+
+/// Whose an open file or folder is, and who may do what with it.
+///
+/// # Errors
+/// Windows does not say, or says what is not understood.
+pub fn rights(file: &File) -> io::Result<Rights> {
+    let (mut owner, mut list, mut descriptor): (PSID, *mut ACL, PSECURITY_DESCRIPTOR) =
+        (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+    // SAFETY: an open file, and places for three pointers.
+    let code = unsafe {
+        GetSecurityInfo(
+            file.as_raw_handle(),
+            SE_FILE_OBJECT,
+            OWNER_SECURITY_INFORMATION | DACL_SECURITY_INFORMATION,
+            &raw mut owner,
+            ptr::null_mut(),
+            &raw mut list,
+            ptr::null_mut(),
+            &raw mut descriptor,
+        )
+    };
+    if code != 0 {
+        return Err(io::Error::from_raw_os_error(i32::try_from(code).unwrap_or(i32::MAX)));
+    }
+    let _descriptor = Descriptor(descriptor);
+    // SAFETY: NULL or a SID inside the descriptor, which is still there.
+    let owner = unsafe { Account::read(owner) }.ok_or_else(|| io::Error::other("the file has no owner"))?;
+    if list.is_null() {
+        return Ok(Rights { owner, allowed: None });
+    }
+    // SAFETY: a DACL inside the descriptor; its head says how many bytes it has.
+    let bytes = unsafe { slice::from_raw_parts(list.cast::<u8>(), usize::from((*list).AclSize)) };
+    let allowed = entries(bytes).ok_or_else(|| io::Error::other("its list of rights is not understood"))?;
+    Ok(Rights { owner, allowed: Some(allowed) })
+}
+
+/// What a DACL allows; none for one that is malformed, or has an entry that gives rights in a way not known here.
+fn entries(list: &[u8]) -> Option<Vec<Entry>> {
+    const HEAD: usize = 8;
+    const INHERIT_ONLY: u8 = 8;
+    let count = u16::from_le_bytes(*list.get(4..)?.first_chunk()?);
+    let mut rest = list.get(HEAD..)?;
+    let mut found = Vec::new();
+    for _ in 0..count {
+        let [kind, flags, low, high] = *rest.first_chunk()?;
+        let length = usize::from(u16::from_le_bytes([low, high]));
+        let entry = rest.get(..length).filter(|entry| entry.len() >= HEAD)?;
+        rest = rest.get(length..)?;
+        let mask = u32::from_le_bytes(*entry.get(4..)?.first_chunk()?);
+        match kind {
+            // ACCESS_ALLOWED_ACE, ACCESS_ALLOWED_CALLBACK_ACE.
+            0 | 9 if flags & INHERIT_ONLY == 0 => {
+                found.push(Entry { account: Account::of(entry.get(HEAD..)?)?, mask });
+            }
+            // The same for files inside; and ACCESS_DENIED_ACE with its kinds.
+            0 | 9 | 1 | 6 | 10 | 12 => {}
+            _ => return None,
+        }
+    }
+    Some(found)
+}
+
+/// Why others reach a file that has to be closed to them, with the command that mends it; none if they do not.
+///
+/// # Errors
+/// It can not be looked at.
+pub fn exposure(path: &Path, closed: Closed) -> io::Result<Option<String>> {
+    let rights = rights(&super::file::look_at(path)?)?;
+    let us = effective_account();
+    let shown = path.display();
+    let Some(allowed) = rights.allowed else {
+        return Ok(Some(format!("has no list of rights and is open to all users; `icacls \"{shown}\" /reset`")));
+    };
+    let reaches = |entry: &&Entry| match closed {
+        Closed::ToOthers => entry.account.is_everybody(),
+        Closed::ToAllButUs => entry.account != us && !entry.account.is_administrator() && !entry.account.is_the_owner(),
+    };
+    if let Some(entry) = allowed.iter().filter(|entry| entry.mask != 0).find(reaches) {
+        let who = entry.account;
+        let fix = format!("icacls \"{shown}\" /inheritance:d /remove:g *{who}");
+        return Ok(Some(format!("is open to {}; `{fix}`", super::named(&who))));
+    }
+    if closed == Closed::ToAllButUs && rights.owner != us && !rights.owner.is_administrator() {
+        return Ok(Some(format!("belongs to {}, not to the gate's account", super::named(&rights.owner))));
+    }
+    Ok(None)
+}
+
+/// SYSTEM, Administrators and this process's account, and nobody else; nothing is inherited from above.
+fn closed_descriptor(is_folder: bool) -> io::Result<Descriptor> {
+    let flags = if is_folder { "OICI" } else { "" };
+    let us = effective_account();
+    let text = format!("D:P(A;{flags};FA;;;SY)(A;{flags};FA;;;BA)(A;{flags};FA;;;{us})");
+    let text = wide::of(OsStr::new(&text))?;
+    let mut descriptor = ptr::null_mut();
+    // SAFETY: text that ends with a NUL, and a place for one pointer.
+    let made = unsafe {
+        ConvertStringSecurityDescriptorToSecurityDescriptorW(
+            text.as_ptr(),
+            SDDL_REVISION_1,
+            &raw mut descriptor,
+            ptr::null_mut(),
+        )
+    };
+    if made == 0 { Err(last_error()) } else { Ok(Descriptor(descriptor)) }
+}
+
+/// Closes a file or folder to everybody but SYSTEM, Administrators and this process's account.
+pub(super) fn close(path: &Path, is_folder: bool) -> io::Result<()> {
+    let descriptor = closed_descriptor(is_folder)?;
+    let path = wide::of(path.as_os_str())?;
+    // SAFETY: a path that ends with a NUL, and a descriptor that is still there.
+    let set = unsafe {
+        SetFileSecurityW(path.as_ptr(), DACL_SECURITY_INFORMATION | PROTECTED_DACL_SECURITY_INFORMATION, descriptor.0)
+    };
+    if set == 0 { Err(last_error()) } else { Ok(()) }
+}
+
+/// Makes a file for reading and writing that was not there; a closed one is closed from its beginning.
+pub(super) fn create(path: &Path, is_closed: bool) -> io::Result<File> {
+    let descriptor = if is_closed { Some(closed_descriptor(false)?) } else { None };
+    let attributes = descriptor.as_ref().map(|descriptor| SECURITY_ATTRIBUTES {
+        nLength: u32::try_from(size_of::<SECURITY_ATTRIBUTES>()).unwrap_or_default(),
+        lpSecurityDescriptor: descriptor.0.cast::<c_void>(),
+        bInheritHandle: 0,
+    });
+    let path = wide::of(path.as_os_str())?;
+    // SAFETY: a path that ends with a NUL, and NULL or attributes whose descriptor is still there.
+    let handle = unsafe {
+        CreateFileW(
+            path.as_ptr(),
+            GENERIC_READ | GENERIC_WRITE,
+            FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
+            attributes.as_ref().map_or(ptr::null(), ptr::from_ref),
+            CREATE_NEW,
+            FILE_ATTRIBUTE_NORMAL | FILE_FLAG_OPEN_REPARSE_POINT,
+            ptr::null_mut(),
+        )
+    };
+    if handle == INVALID_HANDLE_VALUE {
+        return Err(last_error());
+    }
+    // SAFETY: a handle that was opened above, owned by nobody else.
+    Ok(unsafe { File::from_raw_handle(handle) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A DACL of entries: kind, flags, mask, and the SID S-1-1-0.
+    fn list(entries: &[(u8, u8, u32)]) -> Vec<u8> {
+        let mut bytes = vec![2, 0, 0, 0, u8::try_from(entries.len()).unwrap(), 0, 0, 0];
+        for (kind, flags, mask) in entries {
+            bytes.extend([*kind, *flags, 20, 0]);
+            bytes.extend(mask.to_le_bytes());
+            bytes.extend([1, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]);
+        }
+        bytes
+    }
+
+    #[test]
+    fn what_is_allowed_is_found_and_what_is_denied_or_for_files_inside_is_left_out() {
+        let found = entries(&list(&[(0, 0, 2), (1, 0, 4), (0, 8, 8), (0, 3, 16), (9, 0, 32)])).unwrap();
+        assert_eq!(found.iter().map(|entry| entry.mask).collect::<Vec<_>>(), [2, 16, 32]);
+        assert!(found.iter().all(|entry| entry.account.is_everybody()));
+    }
+
+    #[test]
+    fn a_list_that_is_not_understood_is_no_empty_list() {
+        assert_eq!(entries(&list(&[(5, 0, 2)])), None, "an entry for a kind of object");
+        let good = list(&[(0, 0, 2), (0, 0, 4)]);
+        for cut in 0..good.len() {
+            assert_eq!(entries(&good[..cut]), None, "cut after {cut} bytes");
+        }
+        let mut short = good.clone();
+        short[10] = 4;
+        assert_eq!(entries(&short), None, "an entry that is shorter than its head");
+    }
+
+    #[test]
+    fn a_closed_file_is_this_accounts_and_nobody_elses() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("closed");
+        create(&path, true).unwrap();
+        assert_eq!(exposure(&path, Closed::ToAllButUs).unwrap(), None);
+        assert!(create(&path, true).is_err(), "it was there already");
+    }
+}

@@ -1,0 +1,430 @@
+//! Files: which one it is, what changed, opening and locking. Read next: `process.rs`.
+#![expect(unsafe_code, reason = "the standard library does not tell which file an open one is, nor lock a part of one")]
+
+use super::{
+    access,
+    account::{effective_account, last_error},
+    wide,
+};
+use crate::platform::{FileIdentity, FileStamp, LockError};
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, ErrorKind},
+    mem,
+    ops::Deref,
+    os::windows::{
+        fs::{FileExt, MetadataExt, OpenOptionsExt},
+        io::AsRawHandle,
+    },
+    path::{Path, PathBuf},
+    ptr,
+};
+use windows_sys::Win32::{
+    Foundation::{ERROR_LOCK_VIOLATION, ERROR_STOPPED_ON_SYMLINK},
+    Storage::FileSystem::{
+        BY_HANDLE_FILE_INFORMATION, FILE_ATTRIBUTE_REPARSE_POINT, FILE_BASIC_INFO, FILE_FLAG_BACKUP_SEMANTICS,
+        FILE_FLAG_OPEN_REPARSE_POINT, FILE_LIST_DIRECTORY, FILE_READ_ATTRIBUTES, FILE_SHARE_READ, FILE_SHARE_WRITE,
+        FileBasicInfo, GetDiskFreeSpaceExW, GetDriveTypeW, GetFileInformationByHandle, GetFileInformationByHandleEx,
+        GetVolumePathNameW, LOCKFILE_EXCLUSIVE_LOCK, LOCKFILE_FAIL_IMMEDIATELY, LockFileEx, READ_CONTROL, UnlockFileEx,
+    },
+    System::{
+        IO::OVERLAPPED,
+        WindowsProgramming::{DRIVE_FIXED, DRIVE_RAMDISK, DRIVE_REMOTE, DRIVE_REMOVABLE},
+    },
+};
+
+/// Opens a file or folder for looking at it and at its rights; a link there is itself what is opened.
+///
+/// # Errors
+/// It is absent, or may not be looked at.
+pub fn look_at(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .access_mode(FILE_READ_ATTRIBUTES | READ_CONTROL)
+        .custom_flags(FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT)
+        .open(path)
+}
+
+/// Opens a folder so that nobody can rename or remove it as long as it is open; never through a link.
+///
+/// # Errors
+/// It is absent or a link, or the system refused.
+pub fn hold_folder(path: &Path) -> io::Result<File> {
+    let held = OpenOptions::new()
+        .access_mode(FILE_READ_ATTRIBUTES | FILE_LIST_DIRECTORY)
+        .share_mode(FILE_SHARE_READ | FILE_SHARE_WRITE)
+        .custom_flags(FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT)
+        .open(path)?;
+    if is_reparse_point(&held)? {
+        return Err(io::Error::from_raw_os_error(i32::try_from(ERROR_STOPPED_ON_SYMLINK).unwrap_or_default()));
+    }
+    Ok(held)
+}
+
+/// Whether an open file is a link of any kind: a symbolic link, a junction, a mount point.
+///
+/// # Errors
+/// The system refused.
+pub fn is_reparse_point(file: &File) -> io::Result<bool> {
+    Ok(file.metadata()?.file_attributes() & FILE_ATTRIBUTE_REPARSE_POINT != 0)
+}
+
+/// Opens without following a link at the last step, and refuses one.
+fn open_with(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let file = options.custom_flags(FILE_FLAG_OPEN_REPARSE_POINT).open(path)?;
+    if is_reparse_point(&file)? {
+        return Err(io::Error::from_raw_os_error(i32::try_from(ERROR_STOPPED_ON_SYMLINK).unwrap_or_default()));
+    }
+    Ok(file)
+}
+
+/// Opens a file for reading and writing; never through a link.
+///
+/// # Errors
+/// The system refused, or [`is_link`].
+pub fn open(path: &Path) -> io::Result<File> {
+    open_with(OpenOptions::new().read(true).write(true), path)
+}
+
+/// Opens a file for reading, never through a link.
+///
+/// # Errors
+/// The system refused, or [`is_link`].
+pub fn open_to_read(path: &Path) -> io::Result<File> {
+    open_with(OpenOptions::new().read(true), path)
+}
+
+/// Whether an error of this module says that a link lay where a file was expected.
+#[must_use]
+pub fn is_link(error: &io::Error) -> bool {
+    error.raw_os_error().and_then(|code| u32::try_from(code).ok()) == Some(ERROR_STOPPED_ON_SYMLINK)
+}
+
+/// Whether a mode of Unix leaves nothing to group and others.
+const fn is_private(mode: u32) -> bool {
+    mode & 0o077 == 0
+}
+
+/// Makes a file that was not there. One whose mode is for its owner alone is closed to others from its beginning; any
+/// other has the rights that its folder hands down.
+///
+/// # Errors
+/// It is there, or the system refused.
+pub fn create_new(path: &Path, mode: u32) -> io::Result<File> {
+    access::create(path, is_private(mode))
+}
+
+/// The same.
+///
+/// # Errors
+/// As [`create_new`].
+pub fn create_file(path: &Path, mode: u32) -> io::Result<File> {
+    create_new(path, mode)
+}
+
+/// Writes to a place in a file with one call of the system, which may write less.
+///
+/// # Errors
+/// The system refused.
+pub fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<usize> {
+    file.seek_write(bytes, at)
+}
+
+/// Opens a file for reading and writing, or makes it.
+///
+/// # Errors
+/// The system refused.
+pub fn open_or_create(path: &Path, mode: u32, truncate: bool) -> io::Result<File> {
+    match create_new(path, mode) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            OpenOptions::new().read(true).write(true).truncate(truncate).open(path)
+        }
+        made => made,
+    }
+}
+
+/// Makes a folder and those above it that are absent.
+///
+/// # Errors
+/// The system refused.
+pub fn create_folder(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => Ok(()),
+        Ok(_) | Err(_) => {
+            fs::create_dir_all(path)?;
+            access::close(path, true)
+        }
+    }
+}
+
+/// Makes a folder that was not there, for nobody but this account.
+///
+/// # Errors
+/// It is there, or the system refused.
+pub fn create_private_folder(path: &Path) -> io::Result<()> {
+    fs::create_dir(path)?;
+    access::close(path, true)
+}
+
+/// Closes a file whose mode is for its owner alone, and a folder whose mode leaves nothing to others, unless they are
+/// closed already: what an administrator has given to single accounts stays. Any other mode changes nothing here: what a
+/// folder hands down holds.
+///
+/// # Errors
+/// The system refused.
+pub fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    let is_folder = fs::symlink_metadata(path)?.is_dir();
+    let closed = if is_private(mode) { super::Closed::ToAllButUs } else { super::Closed::ToOthers };
+    let wants = if is_folder { mode & 0o007 == 0 } else { is_private(mode) };
+    if wants && access::exposure(path, closed)?.is_some() {
+        return access::close(path, is_folder);
+    }
+    Ok(())
+}
+
+/// Windows has no call for it: NTFS keeps names in a journal of its own, in the order in which they were made.
+///
+/// # Errors
+/// None.
+pub fn sync_folder(_folder: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+fn information(file: &File) -> io::Result<BY_HANDLE_FILE_INFORMATION> {
+    // SAFETY: numbers alone, so zeros make a valid value.
+    let mut found: BY_HANDLE_FILE_INFORMATION = unsafe { mem::zeroed() };
+    // SAFETY: an open file, and a place for the structure.
+    let told = unsafe { GetFileInformationByHandle(file.as_raw_handle(), &raw mut found) };
+    if told == 0 { Err(last_error()) } else { Ok(found) }
+}
+
+const fn joined(high: u32, low: u32) -> u64 {
+    let [a, b, c, d] = high.to_be_bytes();
+    let [e, f, g, h] = low.to_be_bytes();
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// Which file this is: the volume's number and the file's in it.
+///
+/// # Errors
+/// The system refused.
+pub fn identity_of(file: &File) -> io::Result<FileIdentity> {
+    let found = information(file)?;
+    Ok((u64::from(found.dwVolumeSerialNumber), joined(found.nFileIndexHigh, found.nFileIndexLow)))
+}
+
+/// Which file lies at a path; a link there is itself the file.
+///
+/// # Errors
+/// There is none, or it can not be looked at.
+pub fn identity(path: &Path) -> io::Result<FileIdentity> {
+    identity_of(&look_at(path)?)
+}
+
+/// The stamp of an open file.
+///
+/// # Errors
+/// The system refused.
+pub fn stamp_of(file: &File) -> io::Result<FileStamp> {
+    let found = information(file)?;
+    let mut times = FILE_BASIC_INFO::default();
+    let room = u32::try_from(size_of::<FILE_BASIC_INFO>()).unwrap_or_default();
+    // SAFETY: an open file, and a place for the structure that this class fills.
+    let told =
+        unsafe { GetFileInformationByHandleEx(file.as_raw_handle(), FileBasicInfo, (&raw mut times).cast(), room) };
+    if told == 0 {
+        return Err(last_error());
+    }
+    Ok(FileStamp {
+        device: u64::from(found.dwVolumeSerialNumber),
+        inode: joined(found.nFileIndexHigh, found.nFileIndexLow),
+        size: joined(found.nFileSizeHigh, found.nFileSizeLow),
+        ctime_ns: unix_ns(times.ChangeTime),
+    })
+}
+
+/// A time of Windows, in units of 100 ns since 1601, as nanoseconds since 1970.
+const fn unix_ns(time: i64) -> i64 {
+    const FROM_1601_TO_1970: i64 = 116_444_736_000_000_000;
+    time.saturating_sub(FROM_1601_TO_1970).saturating_mul(100)
+}
+
+/// The stamp of a file.
+///
+/// # Errors
+/// The file is absent or can not be reached.
+pub fn stamp(path: &Path) -> io::Result<FileStamp> {
+    let options = &mut OpenOptions::new();
+    stamp_of(&options.access_mode(FILE_READ_ATTRIBUTES).custom_flags(FILE_FLAG_BACKUP_SEMANTICS).open(path)?)
+}
+
+/// Whether a file or folder belongs to the account that this process acts as.
+///
+/// # Errors
+/// It is absent or can not be looked at.
+pub fn is_own(path: &Path) -> io::Result<bool> {
+    Ok(access::rights(&look_at(path)?)?.owner == effective_account())
+}
+
+/// The path without links, as it is shown to people: `C:\…`, not `\\?\C:\…`.
+///
+/// # Errors
+/// It leads nowhere.
+pub fn canonical(path: &Path) -> io::Result<PathBuf> {
+    let found = fs::canonicalize(path)?;
+    let plain = found.to_str().and_then(|text| text.strip_prefix(r"\\?\"));
+    // Longer ones, and those of other kinds, need the prefix.
+    Ok(match plain {
+        Some(plain) if plain.len() < 240 && plain.get(1..3) == Some(r":\") => PathBuf::from(plain),
+        _ => found,
+    })
+}
+
+/// The root of the volume that holds a path.
+fn volume(path: &Path) -> io::Result<Vec<u16>> {
+    let path = wide::of(path.as_os_str())?;
+    let mut root = vec![0_u16; path.len().max(260)];
+    let room = u32::try_from(root.len()).unwrap_or_default();
+    // SAFETY: a path that ends with a NUL, and a buffer of `room` units.
+    let found = unsafe { GetVolumePathNameW(path.as_ptr(), root.as_mut_ptr(), room) };
+    if found == 0 { Err(last_error()) } else { Ok(root) }
+}
+
+/// What a folder's drive is, if it is not one of this host.
+///
+/// # Errors
+/// The system does not say.
+pub fn not_local(folder: &Path) -> io::Result<Option<&'static str>> {
+    let root = volume(folder)?;
+    // SAFETY: a path that ends with a NUL.
+    Ok(match unsafe { GetDriveTypeW(root.as_ptr()) } {
+        DRIVE_FIXED | DRIVE_REMOVABLE | DRIVE_RAMDISK => None,
+        DRIVE_REMOTE => Some("a network drive"),
+        _ => Some("a drive of unknown kind"),
+    })
+}
+
+/// Bytes that are free on a folder's disk.
+///
+/// # Errors
+/// The system does not say.
+pub fn free_bytes(folder: &Path) -> io::Result<i128> {
+    let path = wide::of(folder.as_os_str())?;
+    let mut free = 0;
+    // SAFETY: a path that ends with a NUL, and a place for one number.
+    let told = unsafe { GetDiskFreeSpaceExW(path.as_ptr(), &raw mut free, ptr::null_mut(), ptr::null_mut()) };
+    if told == 0 { Err(last_error()) } else { Ok(i128::from(free)) }
+}
+
+/// Gives a file this many bytes of the disk.
+///
+/// # Errors
+/// The system refused.
+pub fn allocate(file: &File, bytes: i64) -> io::Result<()> {
+    file.set_len(u64::try_from(bytes).unwrap_or_default())
+}
+
+/// A file with the lock on it that keeps others out; dropping it lets go. What is locked is one byte far behind the end
+/// of the file: a lock of Windows would also keep others from reading what it covers.
+#[derive(Debug)]
+pub struct Locked(File);
+
+/// Where that byte is.
+fn far_behind() -> OVERLAPPED {
+    // SAFETY: numbers and NULL, so zeros make a valid value.
+    let mut place: OVERLAPPED = unsafe { mem::zeroed() };
+    place.Anonymous.Anonymous.OffsetHigh = 0x7fff_ffff;
+    place
+}
+
+fn lock(file: &File, flags: u32) -> io::Result<()> {
+    let mut place = far_behind();
+    // SAFETY: an open file that is not asynchronous, so that the structure is used during the call alone.
+    let locked = unsafe { LockFileEx(file.as_raw_handle(), LOCKFILE_EXCLUSIVE_LOCK | flags, 0, 1, 0, &raw mut place) };
+    if locked == 0 { Err(last_error()) } else { Ok(()) }
+}
+
+impl Locked {
+    /// Takes the lock if nobody has it.
+    ///
+    /// # Errors
+    /// [`LockError`].
+    pub fn try_take(file: File) -> Result<Locked, LockError> {
+        match lock(&file, LOCKFILE_FAIL_IMMEDIATELY) {
+            Ok(()) => Ok(Locked(file)),
+            Err(error) if error.raw_os_error() == i32::try_from(ERROR_LOCK_VIOLATION).ok() => {
+                Err(LockError::Held(file))
+            }
+            Err(error) => Err(LockError::Io(file, error)),
+        }
+    }
+
+    /// Waits for the lock on a folder, which is one on a file in it: Windows has none on folders.
+    ///
+    /// # Errors
+    /// The system refused.
+    pub fn take_folder(folder: &Path) -> io::Result<Locked> {
+        let file = open_or_create(&folder.join("folder.lock"), 0o660, false)?;
+        lock(&file, 0)?;
+        Ok(Locked(file))
+    }
+}
+
+impl Deref for Locked {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.0
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        let mut place = far_behind();
+        // SAFETY: as for `lock`. A lock that can not be let go ends with the file.
+        let _ = unsafe { UnlockFileEx(self.0.as_raw_handle(), 0, 1, 0, &raw mut place) };
+    }
+}
+
+/// Windows does not tell who holds a lock.
+#[must_use]
+pub fn lock_holder(_file: &File) -> Option<(u32, String, bool)> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+
+    #[test]
+    fn a_lock_keeps_a_second_one_out_and_no_reader() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let held = Locked::try_take(create_new(&path, 0o660).unwrap()).unwrap();
+        (&*held).write_all(b"a line").unwrap();
+        assert!(matches!(Locked::try_take(open(&path).unwrap()), Err(LockError::Held(_))));
+        let mut text = String::new();
+        open_to_read(&path).unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "a line");
+        drop(held);
+        assert!(Locked::try_take(open(&path).unwrap()).is_ok());
+    }
+
+    #[test]
+    fn a_file_keeps_its_identity_and_changes_its_stamp() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "one").unwrap();
+        let (identity_before, before) = (identity(&path).unwrap(), stamp(&path).unwrap());
+        fs::write(&path, "longer").unwrap();
+        assert_eq!(identity(&path).unwrap(), identity_before);
+        assert_ne!(stamp(&path).unwrap(), before);
+        fs::write(folder.path().join("other"), "one").unwrap();
+        assert_ne!(identity(&folder.path().join("other")).unwrap(), identity_before);
+    }
+
+    #[test]
+    fn times_are_counted_from_1970() {
+        assert_eq!(unix_ns(116_444_736_000_000_001), 100);
+    }
+}

@@ -1,0 +1,46 @@
+//! Windows: its own calls, behind the same safe functions as on Unix. The only folder of `platform` with `unsafe`
+//! (ADR 0018). Read next: `account.rs`, then `access.rs`.
+
+mod access;
+mod account;
+mod advice;
+mod file;
+mod process;
+mod wide;
+
+pub use super::Closed;
+pub use access::{Entry, Rights, exposure, rights};
+pub use account::{Account, account_name, account_number, administers, effective_account};
+pub use advice::{
+    how_to_close, how_to_let_in, how_to_let_write, how_to_make, may_write, owner_of, readable_by_all, replace_in_kind,
+    shared_modes, shown_mode, try_folder, writable_by_all,
+};
+pub use file::{
+    Locked, allocate, canonical, create_file, create_folder, create_new, create_private_folder, free_bytes,
+    hold_folder, identity, identity_of, is_link, is_own, is_reparse_point, lock_holder, look_at, not_local, open,
+    open_or_create, open_to_read, set_mode, stamp, stamp_of, sync_folder, write_at,
+};
+pub use process::{boot_id, host_name, image_of, is_ending, machine_folder, monotonic_us, stay_loaded};
+
+use std::os::windows::io::BorrowedHandle;
+
+/// The gate's end of a connection; there is none on Windows.
+pub type Connection<'a> = BorrowedHandle<'a>;
+
+/// Windows starts no program with more rights than the one whose environment it gets: an elevated one gets its user's.
+#[must_use]
+pub fn runs_with_borrowed_rights() -> bool {
+    false
+}
+
+/// Whether an account administers the machine, as root does on Unix.
+#[must_use]
+pub fn is_root(account: &Account) -> bool {
+    account.is_administrator()
+}
+
+/// An account as people read it: by its name, or by its SID where it has none.
+#[must_use]
+pub fn named(account: &Account) -> String {
+    account_name(account).map_or_else(|| account.to_string(), |name| format!("`{name}` ({account})"))
+}

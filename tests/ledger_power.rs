@@ -148,7 +148,7 @@ fn without_waiting_for_the_disk_a_power_cut_loses_counts() {
     for signs in ["counted", "uncounted"] {
         let settings = Settings { durability: Durability::Normal, ..settings(&folder.path().join(signs)) };
         create(&settings, noon()).unwrap();
-        let (released, used) = cut(&library, &settings, signs, 20);
+        let (released, used) = cut(&library, &settings, signs, 8);
         assert!(used < released, "{released} released, {used} {signs}: the simulation drops nothing");
     }
 }

@@ -24,7 +24,7 @@ case_ok() {
 case_failed() {
   failed=$((failed + 1))
   echo "FAILED: $1"
-  sed 's/^/  /' "$out"
+  grep -v '^ *[0-9]*: ' "$out" | head -n 30 | sed 's/^/  /'
 }
 
 # expect NAME CODE TEXT COMMAND… : the command ends with this code and says this text.
@@ -57,7 +57,7 @@ chmod 755 "$scene"
 
 # ---- what is built ----
 
-exported() { x86_64-w64-mingw32-objdump -p "$1" | sed -n '/Ordinal\/Name Pointer/,/^$/s/.*\] \(+base\[.*\] *[0-9a-f]* \)\{0,1\}//p' | grep -v Pointer | sort; }
+exported() { x86_64-w64-mingw32-objdump -p "$1" | sed -n '/Ordinal\/Name Pointer/,/^$/s/^[[:space:]]*\[ *[0-9]*\].*[[:space:]]//p' | sort; }
 wanted_exports() {
   printf '%s\n' C_GetFunctionList C_GetInterface C_GetInterfaceList
   # The interface of signtool, where it is built in.
@@ -72,13 +72,13 @@ fi
 
 # ---- a policy, made by the command itself ----
 
-openssl genpkey -quiet -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -outform DER -out "$scene/key.der" 2>/dev/null ||
-  openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -outform DER -out "$scene/key.der" 2>/dev/null
-openssl pkey -inform DER -in "$scene/key.der" -pubout -out "$scene/key.pub"
-openssl req -x509 -new -key "$scene/key.der" -keyform DER -subj "/CN=Release" -days 30 \
+openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -out "$scene/key.pem" 2>/dev/null
+openssl pkcs8 -topk8 -nocrypt -in "$scene/key.pem" -outform DER -out "$scene/key.der"
+openssl pkey -in "$scene/key.pem" -pubout -out "$scene/key.pub"
+openssl req -x509 -new -key "$scene/key.pem" -subj "/CN=Release" -days 30 \
   -addext extendedKeyUsage=codeSigning -out "$scene/leaf.pem" 2>/dev/null
 printf 1234 >"$scene/hsm.pin"
-chmod 600 "$scene/hsm.pin" "$scene/key.der"
+chmod 600 "$scene"/hsm.pin "$scene"/key.*
 printf 'the release\n' >"$scene/data"
 account=$("$wine" wine cmd /c 'echo %USERDOMAIN%\%USERNAME%' 2>/dev/null | tr -d '\r')
 token=sg_windows000000000000000000000
@@ -101,7 +101,7 @@ policy() {
   "signers": {
     "release": {
       "keypair": "release",
-      "id": "01",
+      "id": 1,
       "certificate_chain": ["$(in_json "$scene/leaf.pem")"],
       "members": [{ "user": "ci", "role": "operator" }]
     }
@@ -137,7 +137,7 @@ export SIGNGATE_CONFIG='C:\signgate-scene\signgate.toml'
 
 policy "$account" >"$scene/policy.json"
 policy 'ELSEWHERE\nobody' >"$scene/other.json"
-expect "signgate.exe policy lint" any "" signgate policy lint 'C:\signgate-scene\policy.json'
+expect "signgate.exe policy lint" 0 "" signgate policy lint 'C:\signgate-scene\policy.json'
 expect "signgate.exe init makes keys and a bundle" 0 "trust_root" \
   signgate init 'C:\signgate-scene\admin' --id windows --policy 'C:\signgate-scene\policy.json'
 grep -E '^(policy|trust_root) = ' "$out" >"$scene/admin.toml"
@@ -199,7 +199,7 @@ if [ ! -e "$scene/none" ]; then case_ok "no refusal left a signature"; else case
 # ---- the command ----
 
 expect "signgate.exe whoami" 0 "ci" signgate whoami
-expect "signgate.exe explain" 0 "release" signgate explain release
+expect "signgate.exe explain" 0 "release" signgate explain --signer release
 expect "signgate.exe doctor finds nothing that fails" 0 "ledger" signgate doctor
 expect "signgate.exe audit verify" 0 "" signgate audit verify
 expect "signgate.exe audit list shows the signature" 0 "release" signgate audit list

@@ -235,7 +235,7 @@ unsafe extern "C" fn C_SignInit(
         }
         // SAFETY: the caller's pointer.
         let mechanism = unsafe { mechanism.read_unaligned() };
-        if !state.key().mechanisms().contains(&mechanism.mechanism) {
+        if !state.key().mechanisms().contains(&{ mechanism.mechanism }) {
             return CKR_MECHANISM_INVALID;
         }
         let pss = (mechanism.mechanism == CKM_RSA_PKCS_PSS)

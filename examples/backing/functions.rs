@@ -52,8 +52,9 @@ functions! {
 /// How many of them the list of 2.40 has.
 pub const OLD: usize = 68;
 
-/// A function list as memory: the version, then the functions.
-#[repr(C)]
+/// A function list as memory: the version, then the functions; packed on Windows, as PKCS#11 has it there.
+#[cfg_attr(unix, repr(C))]
+#[cfg_attr(windows, repr(C, packed))]
 pub struct List<const N: usize> {
     pub version: CK_VERSION,
     pub functions: [*const c_void; N],

@@ -77,11 +77,13 @@ impl Call for Give {
 pub fn fill(list: &mut CK_FUNCTION_LIST) {
     // SAFETY: the same memory, by the assertion beside the type.
     let list = unsafe { &mut *std::ptr::from_mut(list).cast::<List<OLD>>() };
-    for (place, giver) in list.functions.iter_mut().zip(entries::<Give>()) {
+    let mut functions = list.functions;
+    for (place, giver) in functions.iter_mut().zip(entries::<Give>()) {
         if place.is_null() {
             *place = giver;
         }
     }
+    list.functions = functions;
 }
 
 /// A list of 3.2 that begins with this one.
@@ -89,7 +91,7 @@ pub fn list_3_2(old: &CK_FUNCTION_LIST) -> CK_FUNCTION_LIST_3_2 {
     // SAFETY: the same memory, by the assertions beside the type.
     let old = unsafe { &*std::ptr::from_ref(old).cast::<List<OLD>>() };
     let mut functions = entries::<Give>();
-    functions[..OLD].copy_from_slice(&old.functions);
+    functions[..OLD].copy_from_slice(&{ old.functions });
     let list = List { version: CK_VERSION { major: 3, minor: 2 }, functions };
     // SAFETY: the same memory, by the assertions beside the type.
     unsafe { std::mem::transmute::<List<{ NAMES.len() }>, CK_FUNCTION_LIST_3_2>(list) }

@@ -125,6 +125,11 @@ pub(super) fn narrow(length: usize) -> ck::CK_ULONG {
 }
 
 fn checked_length<T>(pointer: *const T, count: ck::CK_ULONG) -> Result<usize, Error> {
+    // Half of all numbers are lengths that were computed wrongly, CK_UNAVAILABLE_INFORMATION among them. Where CK_ULONG
+    // has 32 bits they would fit into memory.
+    if count > ck::CK_ULONG::MAX >> 1 {
+        return Err(Error::ArgumentsBad);
+    }
     let count = usize::try_from(count).map_err(|_| Error::ArgumentsBad)?;
     let bytes = count.checked_mul(size_of::<T>()).ok_or(Error::ArgumentsBad)?;
     let fits = isize::try_from(bytes).is_ok() && pointer.addr().checked_add(bytes).is_some();

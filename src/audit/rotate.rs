@@ -15,7 +15,6 @@ use crate::{
 };
 use data_encoding::HEXLOWER;
 use std::{
-    fs::File,
     io::{BufWriter, Write},
     ops::ControlFlow,
     path::{Path, PathBuf},
@@ -52,7 +51,7 @@ pub fn rotate(settings: &Settings, through: u64, folder: &Path, act: &Act<'_>) -
         Ok::<_, AuditError>(ControlFlow::Continue(()))
     })?;
     let file = out.into_inner().map_err(|error| AuditError::file(&path, error.error()))?;
-    file.sync_all().and_then(|()| File::open(folder)?.sync_all()).map_err(failed)?;
+    file.sync_all().and_then(|()| platform::sync_folder(folder)).map_err(failed)?;
     let subtrees = tree.subtrees().iter().map(|node| HEXLOWER.encode(node)).collect();
     forget(settings, act, Moved { through, through_hash: last, subtrees })?;
     Ok(path)

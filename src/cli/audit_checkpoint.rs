@@ -27,6 +27,7 @@ use std::{
 const KEY: &str = "checkpoint.key";
 const VERIFIER: &str = "checkpoint.vkey";
 /// RFC 5424: facility log audit (13), severity notice (5).
+#[cfg(unix)]
 const PRIORITY: u8 = 13 * 8 + 5;
 
 /// Arguments of `signgate audit checkpoint`.

@@ -79,7 +79,8 @@ impl Run<'_> {
     }
 
     fn find(&self, session: u64) -> Answer {
-        let private = (cryptoki_sys::CKA_CLASS, cryptoki_sys::CKO_PRIVATE_KEY.to_ne_bytes().to_vec());
+        let private =
+            (super::attribute::wide(cryptoki_sys::CKA_CLASS), cryptoki_sys::CKO_PRIVATE_KEY.to_ne_bytes().to_vec());
         let found = self.gate.find(session, &[private]).and_then(|()| {
             let found = self.gate.found(session, 10);
             self.gate.end_search(session).and(found)

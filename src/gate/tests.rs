@@ -124,7 +124,7 @@ impl Stage {
         let slot = self.gate.slot_ids()[0];
         let session = self.gate.open_session(slot, false).unwrap();
         self.gate.log_in(session, TOKEN).unwrap();
-        self.gate.find(session, &[(0, 3u64.to_ne_bytes().to_vec())]).unwrap();
+        self.gate.find(session, &[(0, cryptoki_sys::CKO_PRIVATE_KEY.to_ne_bytes().to_vec())]).unwrap();
         let key = self.gate.found(session, 10).unwrap()[0];
         (session, key)
     }

@@ -312,6 +312,7 @@ mod tests {
     }
 
     #[cfg(unix)]
+    #[cfg(unix)]
     #[test]
     fn a_file_may_hold_the_token() {
         let folder = tempfile::tempdir().unwrap();
@@ -340,6 +341,7 @@ mod tests {
         }
     }
 
+    #[cfg(unix)]
     #[test]
     fn enforced_mode_and_borrowed_rights_follow_neither_variables_nor_files() {
         let folder = tempfile::tempdir().unwrap();
@@ -371,6 +373,7 @@ mod tests {
         assert_eq!(seen.len(), 62);
     }
 
+    #[cfg(unix)]
     #[test]
     fn the_hsm_pin_comes_from_its_file_or_variable_without_the_line_end() {
         let folder = tempfile::tempdir().unwrap();
@@ -387,6 +390,7 @@ mod tests {
         assert!(pin(PinSource::File(path)).unwrap_err().contains("Next: chmod go-w "));
     }
 
+    #[cfg(unix)]
     #[test]
     fn the_hsm_pin_is_a_credential_of_the_service_where_the_configuration_says_so() {
         let folder = tempfile::tempdir().unwrap();

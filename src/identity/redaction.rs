@@ -34,6 +34,10 @@ pub(super) fn redact(arguments: &[String], is_file: impl Fn(&str) -> bool) -> St
             };
             next_is_secret = !value && may_take_secret(name);
             words.push(if value { format!("{}={HIDDEN}", option_name(name)) } else { option_name(name) });
+        } else if cfg!(windows) && argument.starts_with('/') && !is_file(argument) {
+            // An option of signtool and its like, such as `/p`.
+            next_is_secret = may_take_secret(&argument.replacen('/', "-", 1));
+            words.push(HIDDEN.to_owned());
         } else if is_file(argument) {
             words.push(shown(argument));
         } else {
@@ -45,7 +49,8 @@ pub(super) fn redact(arguments: &[String], is_file: impl Fn(&str) -> bool) -> St
 
 /// The last part of the program's path. A process may have put anything there.
 fn program_name(program: &str) -> String {
-    let name = program.rsplit('/').next().unwrap_or_default();
+    let is_separator = |letter: char| letter == '/' || (cfg!(windows) && letter == '\\');
+    let name = program.rsplit(is_separator).next().unwrap_or_default();
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._+-".contains(&byte);
     if (1..=64).contains(&name.len()) && name.bytes().all(plain) { name.to_owned() } else { HIDDEN.to_owned() }
 }
@@ -220,6 +225,13 @@ mod tests {
             let words: Vec<&str> = line.split(' ').collect();
             assert_eq!(redacted(&words, &["p11.cfg", "app.jar", "in.exe", "/lib/p.so"]), wanted);
         }
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn options_that_begin_with_a_slash_lose_their_values() {
+        let line = [r"C:\kits\signtool.exe", "sign", "/fd", "SHA256", "/p", "in.exe", "in.exe"];
+        assert_eq!(redacted(&line, &["in.exe"]), "signtool.exe … … … … … in.exe");
     }
 
     #[test]

@@ -89,7 +89,10 @@ mod tests {
             panic!("two passes at once");
         };
         assert!(waited >= Duration::from_millis(50) && began.elapsed() < Duration::from_secs(5));
-        assert!(holder.unwrap().contains(&format!("process {}", std::process::id())));
+        // Windows does not tell.
+        #[cfg(unix)]
+        assert!(holder.as_ref().unwrap().contains(&format!("process {}", std::process::id())));
+        assert!(cfg!(unix) || holder.is_none());
         drop(pass);
         assert!(other.pass(Instant::now()).is_ok());
     }

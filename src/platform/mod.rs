@@ -62,5 +62,6 @@ pub enum Closed {
 /// The system refused; the old file is still there.
 pub fn replace(draft: &Path, path: &Path) -> io::Result<()> {
     fs::rename(draft, path)?;
-    path.parent().map_or(Ok(()), sync_folder)
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    sync_folder(folder.unwrap_or(Path::new(".")))
 }

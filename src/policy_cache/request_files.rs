@@ -4,6 +4,7 @@
 
 use super::grant_files;
 use crate::{
+    platform,
     policy::Statement,
     trust::approval::{GrantFile, GrantFileError},
 };
@@ -59,8 +60,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         let mut file = File::options().write(true).create_new(true).open(&draft)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        fs::rename(&draft, path)?;
-        File::open(folder)?.sync_all()
+        platform::replace(&draft, path)
     };
     write().inspect_err(|error| {
         if error.kind() != io::ErrorKind::AlreadyExists {

@@ -24,7 +24,7 @@ case_ok() {
 case_failed() {
   failed=$((failed + 1))
   echo "FAILED: $1"
-  sed 's/^/  /' "$out"
+  grep -v '^ *[0-9]*: ' "$out" | head -n 30 | sed 's/^/  /'
 }
 
 # expect NAME CODE TEXT COMMAND… : the command ends with this code and says this text.
@@ -57,7 +57,7 @@ chmod 755 "$scene"
 
 # ---- what is built ----
 
-exported() { x86_64-w64-mingw32-objdump -p "$1" | sed -n '/Ordinal\/Name Pointer/,/^$/s/.*\] \(+base\[.*\] *[0-9a-f]* \)\{0,1\}//p' | grep -v Pointer | sort; }
+exported() { x86_64-w64-mingw32-objdump -p "$1" | sed -n '/Ordinal\/Name Pointer/,/^$/s/^[[:space:]]*\[ *[0-9]*\].*[[:space:]]//p' | sort; }
 wanted_exports() {
   printf '%s\n' C_GetFunctionList C_GetInterface C_GetInterfaceList
   # The interface of signtool, where it is built in.
@@ -72,13 +72,13 @@ fi
 
 # ---- a policy, made by the command itself ----
 
-openssl genpkey -quiet -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -outform DER -out "$scene/key.der" 2>/dev/null ||
-  openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -outform DER -out "$scene/key.der" 2>/dev/null
-openssl pkey -inform DER -in "$scene/key.der" -pubout -out "$scene/key.pub"
-openssl req -x509 -new -key "$scene/key.der" -keyform DER -subj "/CN=Release" -days 30 \
+openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -out "$scene/key.pem" 2>/dev/null
+openssl pkcs8 -topk8 -nocrypt -in "$scene/key.pem" -outform DER -out "$scene/key.der"
+openssl pkey -in "$scene/key.pem" -pubout -out "$scene/key.pub"
+openssl req -x509 -new -key "$scene/key.pem" -subj "/CN=Release" -days 30 \
   -addext extendedKeyUsage=codeSigning -out "$scene/leaf.pem" 2>/dev/null
 printf 1234 >"$scene/hsm.pin"
-chmod 600 "$scene/hsm.pin" "$scene/key.der"
+chmod 600 "$scene"/hsm.pin "$scene"/key.*
 printf 'the release\n' >"$scene/data"
 account=$("$wine" wine cmd /c 'echo %USERDOMAIN%\%USERNAME%' 2>/dev/null | tr -d '\r')
 token=sg_windows000000000000000000000
@@ -101,7 +101,7 @@ policy() {
   "signers": {
     "release": {
       "keypair": "release",
-      "id": "01",
+      "id": 1,
       "certificate_chain": ["$(in_json "$scene/leaf.pem")"],
       "members": [{ "user": "ci", "role": "operator" }]
     }
@@ -110,16 +110,17 @@ policy() {
 JSON
 }
 
-# configuration FILE ADMIN-FOLDER BACKING [MODE]
+# configuration FILE ADMIN-FOLDER BACKING [enforced]
 configuration() {
   cat >"$scene/$1" <<TOML
 mode = "${4:-advisory}"
-$(tr -d '\r' <"$scene/$2.toml")
+$([ -z "${4:-}" ] || echo "listen = 'C:\\signgate-scene\\socket'")
+$(tr -d '\r' <"$scene/$2.lines")
 state = 'C:\\signgate-scene\\state'
 $([ ! -e "$scene/store_id" ] || tr -d '\r' <"$scene/store_id")
 
 [identity]
-sources = ["service_token", "os_user"]
+sources = ["service_token"$([ -n "${4:-}" ] || echo ', "os_user"')]
 
 [backend]
 module = '$3'
@@ -137,13 +138,13 @@ export SIGNGATE_CONFIG='C:\signgate-scene\signgate.toml'
 
 policy "$account" >"$scene/policy.json"
 policy 'ELSEWHERE\nobody' >"$scene/other.json"
-expect "signgate.exe policy lint" any "" signgate policy lint 'C:\signgate-scene\policy.json'
+expect "signgate.exe policy lint" 0 "0 errors" signgate policy lint 'C:\signgate-scene\policy.json'
 expect "signgate.exe init makes keys and a bundle" 0 "trust_root" \
   signgate init 'C:\signgate-scene\admin' --id windows --policy 'C:\signgate-scene\policy.json'
-grep -E '^(policy|trust_root) = ' "$out" >"$scene/admin.toml"
+grep -E '^(policy|trust_root) = ' "$out" >"$scene/admin.lines"
 expect "signgate.exe init of another policy" 0 "trust_root" \
   signgate init 'C:\signgate-scene\other' --id windows --policy 'C:\signgate-scene\other.json'
-grep -E '^(policy|trust_root) = ' "$out" >"$scene/other.toml"
+grep -E '^(policy|trust_root) = ' "$out" >"$scene/other.lines"
 configuration signgate.toml admin "$backing"
 expect "signgate.exe ledger init" 0 "store_id" signgate ledger init --print
 grep '^store_id' "$out" >"$scene/store_id"
@@ -168,10 +169,10 @@ expect "openssl verifies that one, too" 0 "Verified OK" \
 
 expect "a PIN that nobody has is CKR_PIN_INCORRECT" 1 "C_Login 0xA0" \
   host release sg_nobody0000000000000000000000 'C:\signgate-scene\data' 'C:\signgate-scene\none'
-expect "a user who is no member finds no key to sign with" 1 "" \
+expect "a user who is no member does not sign" 1 "SG-NOT-A-MEMBER" \
   host release "$stranger" 'C:\signgate-scene\data' 'C:\signgate-scene\none'
 configuration other.toml other "$backing"
-SIGNGATE_CONFIG='C:\signgate-scene\other.toml' expect "an account that the policy does not name sees no signer" 1 "" \
+SIGNGATE_CONFIG='C:\signgate-scene\other.toml' expect "an account that the policy does not name sees no signer" 1 "no token" \
   host release - 'C:\signgate-scene\data' 'C:\signgate-scene\none'
 configuration missing.toml admin 'C:\signgate-scene\no such hsm.dll'
 SIGNGATE_CONFIG='C:\signgate-scene\missing.toml' expect "a backing module that is missing is named in one line" 1 \
@@ -192,16 +193,16 @@ expect "a ledger that is open to Everyone is refused" 1 'S-1-1-0' \
   host release - 'C:\signgate-scene\data' 'C:\signgate-scene\none'
 chmod 700 "$scene/state"
 configuration enforced.toml admin "$backing" enforced
-SIGNGATE_CONFIG='C:\signgate-scene\enforced.toml' expect "enforced mode is refused" 1 "" \
+SIGNGATE_CONFIG='C:\signgate-scene\enforced.toml' expect "enforced mode is refused" 1 "no sockets that say who connects" \
   host release - 'C:\signgate-scene\data' 'C:\signgate-scene\none'
 if [ ! -e "$scene/none" ]; then case_ok "no refusal left a signature"; else case_failed "no refusal left a signature"; fi
 
 # ---- the command ----
 
-expect "signgate.exe whoami" 0 "ci" signgate whoami
-expect "signgate.exe explain" 0 "release" signgate explain release
-expect "signgate.exe doctor finds nothing that fails" 0 "ledger" signgate doctor
-expect "signgate.exe audit verify" 0 "" signgate audit verify
+expect "signgate.exe whoami names the account" 0 "known by os_user \`$account\`" signgate whoami
+expect "signgate.exe explain" 0 "PERMITTED as a member" signgate explain --signer release
+expect "signgate.exe doctor finds nothing that fails" 0 "its PIN works" signgate doctor
+expect "signgate.exe audit verify" 0 "the log holds: records 1 to" signgate audit verify
 expect "signgate.exe audit list shows the signature" 0 "release" signgate audit list
 expect "signgate.exe last" any "signer" signgate last
 expect "signgate.exe demo is not there, in one line" 2 "is not on Windows" signgate demo --dir x

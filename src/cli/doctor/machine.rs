@@ -28,6 +28,13 @@ pub fn configuration(config: &Config, place: &Place) -> Finding {
     }
 }
 
+/// Windows has no enforced mode.
+const FOR_HOSTILE_CODE: &str = if cfg!(windows) {
+    "for builds whose code you do not trust, run the gate on a Linux host in enforced mode: see SECURITY.md"
+} else {
+    "for builds whose code you do not trust, `mode = \"enforced\"`: see SECURITY.md"
+};
+
 /// What the mode is worth.
 pub fn mode(config: &Config) -> Finding {
     match config.mode {
@@ -36,7 +43,7 @@ pub fn mode(config: &Config) -> Finding {
             "advisory: stops mistakes and misuse through the tools; it does not stop hostile code of this account, \
              which can read the HSM's PIN, load the HSM's own module, change the records and delete the ledger",
         )
-        .fix("for builds whose code you do not trust, `mode = \"enforced\"`: see SECURITY.md"),
+        .fix(FOR_HOSTILE_CODE),
         Mode::Enforced => Finding::ok("mode", "enforced: the gate runs under an account of its own"),
     }
 }

@@ -42,5 +42,9 @@ pub fn is_root(account: &Account) -> bool {
 /// An account as people read it: by its name, or by its SID where it has none.
 #[must_use]
 pub fn named(account: &Account) -> String {
-    account_name(account).map_or_else(|| account.to_string(), |name| format!("`{name}` ({account})"))
+    match account_name(account) {
+        // Everyone has no domain.
+        Some(name) => format!("`{}` ({account})", name.trim_start_matches('\\')),
+        None => account.to_string(),
+    }
 }

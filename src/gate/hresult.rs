@@ -4,6 +4,7 @@
 
 use super::Error;
 use crate::policy::ReasonClass;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 macro_rules! answers {
     ($($(#[doc = $meaning:literal])* $variant:ident = $code:literal, $name:literal;)*) => {
@@ -99,6 +100,13 @@ impl Answer {
     }
 }
 
+/// Runs a call of signtool's: S_OK or the answer, and E_FAIL for a panic, which goes no further.
+pub fn guarded(body: impl FnOnce() -> Result<(), Answer>) -> i32 {
+    // What the body shares with other calls has locks that do not poison; the rest is gone with it.
+    let answer = catch_unwind(AssertUnwindSafe(body)).unwrap_or(Err(Answer::Fault));
+    answer.map_or_else(|answer| answer.code().cast_signed(), |()| 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,6 +118,13 @@ mod tests {
         let codes: HashSet<u32> = Answer::ALL.iter().map(|answer| answer.code()).collect();
         assert_eq!(codes.len(), Answer::ALL.len());
         assert!(codes.iter().all(|code| code & 0x8000_0000 != 0));
+    }
+
+    #[test]
+    fn a_panic_becomes_e_fail_and_a_signature_s_ok() {
+        assert_eq!(guarded(|| panic!("deliberate")).cast_unsigned(), 0x8000_4005);
+        assert_eq!(guarded(|| Err(Answer::NotPermitted)).cast_unsigned(), 0x8009_0010);
+        assert_eq!(guarded(|| Ok(())), 0);
     }
 
     #[test]

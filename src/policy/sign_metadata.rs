@@ -54,7 +54,7 @@ impl SignMetadata {
     pub fn parse(bytes: &[u8]) -> Result<SignMetadata, Problem> {
         let wrong = |message: String, position| Problem { message, pointer: String::new(), position, hint: None };
         if bytes.len() > MAX_METADATA_SIZE {
-            let message = format!("{} bytes are more than this file may have, {MAX_METADATA_SIZE}", bytes.len());
+            let message = format!("longer than this file may be, {MAX_METADATA_SIZE} bytes");
             return Err(wrong(message, Position::START));
         }
         let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
@@ -115,7 +115,7 @@ mod tests {
             assert!(found.contains(line), "`{}` says `{found}`, not `{line}`", bytes.escape_ascii());
             assert!(!found.contains(char::is_control), "{found:?}");
         }
-        assert!(said(&[b' '; MAX_METADATA_SIZE + 1]).contains("4097 bytes are more"));
+        assert!(said(&[b' '; MAX_METADATA_SIZE + 1]).contains("longer than this file may be, 4096 bytes"));
         assert!(said(&[b'['; MAX_METADATA_SIZE]).contains("line 1, column"));
     }
 

@@ -3,7 +3,7 @@
 //!
 //! A file that somebody else wrote is never replaced: ours say so in their first lines.
 
-pub use super::MARK;
+pub(super) use super::MARK;
 use crate::cli::ui::Failure;
 use nix::unistd::{Group, User, chown};
 use std::{

@@ -42,8 +42,8 @@ fn it_prints_the_metadata_and_the_command_line_and_writes_the_same() {
         signtool sign /v /fd SHA256 /dlib "C:\Program Files\signgate\signgate_pkcs11.dll" /dmdf "%~dp0release.json" %*
 
         $ signgate setup signtool --signer release --write DIR/tool --module D:\s\signgate_pkcs11.dll
-        ! signgate: wrote DIR/tool
-        ! signgate: next: copy it to the Windows machine; sign.cmd /tr URL /td SHA256 FILE also gets a timestamp
+        ! wrote DIR/tool
+        ! next: copy it to the Windows machine; sign.cmd /tr URL /td SHA256 FILE also gets a timestamp
         "#,
     );
     let metadata = fs::read(workshop.folder.join("tool/release.json")).unwrap();

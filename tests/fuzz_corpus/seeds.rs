@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 type Seed = (&'static str, String, Vec<u8>);
 
 pub fn all() -> Vec<Seed> {
-    let makers: [fn() -> Vec<Seed>; 15] = [
+    let makers: [fn() -> Vec<Seed>; 16] = [
         calls,
         approvals,
         bundles,
@@ -39,6 +39,7 @@ pub fn all() -> Vec<Seed> {
         policies,
         public_keys,
         records,
+        sign_metadata,
         ssh,
         templates,
     ];
@@ -214,6 +215,18 @@ fn checkpoints() -> Vec<Seed> {
         format!("a\n1\nAAAA\n\n\n--\n{key}x"),
     ];
     seeds("checkpoint", inputs.map(String::into_bytes))
+}
+
+fn sign_metadata() -> Vec<Seed> {
+    let inputs: [&[u8]; 6] = [
+        b"{\"signer\": \"mobile-release\"}",
+        b"\xef\xbb\xbf{\r\n  \"signer\": \"mobile-release\",\r\n  \"ecdsa_signature\": \"der\"\r\n}\r\n",
+        b"{\"singer\": \"mobile-release\"}",
+        b"{\"signer\": \"a\", \"signer\": \"b\"}",
+        b"{\"signer\": \"\\u006dobile\", \"ecdsa_signature\": \"p1363\"}",
+        b"\xff\xfe{\0\"\0",
+    ];
+    seeds("sign_metadata", inputs.map(<[u8]>::to_vec))
 }
 
 fn configurations() -> Vec<Seed> {

@@ -84,6 +84,16 @@ fn a_program_signed_by_way_of_the_interface_is_believed_by_osslsigncode_and_open
     }
 }
 
+#[test]
+fn null_in_the_place_of_any_pointer_is_an_invalid_argument_and_nothing_is_written() {
+    if !has("openssl") {
+        return;
+    }
+    for host in Host::all().iter().filter(|host| matches!(host, Host::Wine(_))) {
+        assert_eq!(Scene::new(host, true, |_| {}).pointers(), "");
+    }
+}
+
 /// ECDSA-Sig-Value of r and s of 32 bytes.
 fn der_of(signature: &[u8]) -> Vec<u8> {
     let number = |bytes: &[u8]| {

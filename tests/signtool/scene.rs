@@ -178,6 +178,20 @@ impl Scene {
         for old in fs::read_dir(&out).unwrap() {
             fs::remove_file(old.unwrap().path()).unwrap();
         }
+        let mut command = self.host_command();
+        let output = command.args([&metadata, call.algorithm, call.digest, &file, &host(&out)]).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace('\r', "");
+        let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+        assert!(output.status.success(), "{stdout}{stderr}");
+        let certificates =
+            (0..).map_while(|number| fs::read(out.join(format!("{number}.der"))).ok()).collect::<Vec<_>>();
+        let given = fs::read(out.join("signature")).ok().map(|signature| (signature, certificates));
+        Said { hresult: stdout.trim().to_owned(), stderr, given }
+    }
+
+    /// The host with the environment of the scene.
+    fn host_command(&self) -> Command {
+        let host = |path: &Path| self.host.path(path);
         let mut command = match &self.host {
             Host::Here => Command::new(example("digest_host")),
             Host::Wine(folder) => {
@@ -194,14 +208,15 @@ impl Scene {
         command.env("SIGNGATE_CONFIG", host(&self.path("signgate.toml"))).env("SIGNGATE_TOKEN", TOKEN);
         command.env("SIGNGATE_BACKING_KEY", host(&self.path("key.der")));
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
-        let output = command.args([&metadata, call.algorithm, call.digest, &file, &host(&out)]).output().unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace('\r', "");
-        let (stdout, stderr) = (text(output.stdout), text(output.stderr));
-        assert!(output.status.success(), "{stdout}{stderr}");
-        let certificates =
-            (0..).map_while(|number| fs::read(out.join(format!("{number}.der"))).ok()).collect::<Vec<_>>();
-        let given = fs::read(out.join("signature")).ok().map(|signature| (signature, certificates));
-        Said { hresult: stdout.trim().to_owned(), stderr, given }
+        command
+    }
+
+    /// Has the host under Wine put NULL in the place of each pointer; what it has to say against the DLL.
+    pub fn pointers(&self) -> String {
+        let mut command = self.host_command();
+        let output = command.arg("--pointers").output().unwrap();
+        let seen = String::from_utf8_lossy(&output.stderr);
+        if output.status.success() { String::new() } else { seen.into_owned() }
     }
 
     /// An authority and a certificate for code, by openssl.

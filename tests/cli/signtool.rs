@@ -61,6 +61,28 @@ fn it_prints_the_metadata_and_the_command_line_and_writes_the_same() {
 }
 
 #[test]
+fn a_signer_of_certain_files_is_explained_with_the_file_and_a_request_can_name_one() {
+    let workshop = Workshop::new();
+    workshop.write("app.exe", "MZ");
+    let hash = super::transcript::sha256("MZ");
+    let mut policy = policy();
+    policy["signers"]["release"]["where"] = json!({ "artifact_digests": [hash] });
+    workshop.publish(&policy);
+    let said = workshop.transcript("explain --signer release");
+    assert!(said.contains("DENIED SG-WRONG-ARTIFACT") && said.contains("PKCS#11 shows the gate none"), "{said}");
+    for file in [hash.as_str(), "DIR/app.exe"] {
+        let said = workshop.transcript(&format!("explain --signer release --artifact {file}"));
+        assert!(said.contains("✓ PERMITTED as a member"), "{said}");
+    }
+    let other = workshop.transcript(&format!("explain --signer release --artifact {}", "ab".repeat(32)));
+    assert!(other.contains("does not sign the file abab"), "{other}");
+    let asked = workshop.transcript("request guarded --artifact DIR/app.exe --signings 1 --justification release");
+    assert!(asked.contains(&format!("file           sha256:{hash}")), "{asked}");
+    let wrong = workshop.transcript("request guarded --artifact DIR/nothing.exe --justification release");
+    assert!(wrong.contains("neither 64 hexadecimal digits nor a file"), "{wrong}");
+}
+
+#[test]
 fn a_signer_that_signtool_can_not_use_is_refused_with_the_cure() {
     let workshop = Workshop::new();
     let said = workshop.transcript("setup signtool --signer release");

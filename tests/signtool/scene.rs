@@ -211,7 +211,8 @@ impl Scene {
         command
     }
 
-    /// Has the host under Wine put NULL in the place of each pointer; what it has to say against the DLL.
+    /// Has the host under Wine put NULL in the place of each pointer, then sign from several threads; what it has to say
+    /// against the DLL.
     pub fn pointers(&self) -> String {
         let mut command = self.host_command();
         let output = command.arg("--pointers").output().unwrap();

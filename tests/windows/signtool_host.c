@@ -10,7 +10,7 @@
  *
  *     signtool_host.exe DLL --pointers
  *
- * NULL in the place of each pointer in turn.
+ * NULL in the place of each pointer in turn; then 32 signatures from four threads.
  */
 #include <windows.h>
 #include <wincrypt.h>
@@ -130,7 +130,39 @@ static void pointers(void)
     call.metadata = (CRYPT_DATA_BLOB){0xffffffff, text};
     must(sign(&call, &signature, &signer, store) == (HRESULT)SIGNGATE_E_INVALIDARG, "metadata of 4 GiB");
     must(CertCloseStore(store, CERT_CLOSE_STORE_CHECK_FLAG), "somebody keeps a certificate of the store");
-    puts("0x00000000");
+}
+
+/* A tool that signs several files calls again and again, and may do so from several threads. */
+static DWORD __stdcall again(void *unused)
+{
+    (void)unused;
+    for (BYTE number = 0; number < 4; number++) {
+        BYTE text[] = "{ \"signer\": \"mobile-release\" }", digest[32] = {number};
+        HCERTSTORE store = CertOpenStore(CERT_STORE_PROV_MEMORY, 0, 0, 0, NULL);
+        CRYPT_DATA_BLOB signature;
+        PCCERT_CONTEXT signer;
+        struct call call = {{sizeof text - 1, text}, &call.metadata, CALG_SHA_256, digest, sizeof digest, NULL};
+        must(sign(&call, &signature, &signer, store) == S_OK, "a call of several");
+        must(HeapFree(GetProcessHeap(), 0, signature.pbData), "the signature can not be freed");
+        must(CertFreeCertificateContext(signer), "the certificate can not be freed");
+        /* The certificates are there already. */
+        must(certificates(store) == 2 && sign(&call, &signature, &signer, store) == S_OK, "a store that has the certificates");
+        must(certificates(store) == 2, "a certificate twice");
+        must(HeapFree(GetProcessHeap(), 0, signature.pbData), "the signature can not be freed");
+        must(CertFreeCertificateContext(signer), "the certificate can not be freed");
+        must(CertCloseStore(store, CERT_CLOSE_STORE_CHECK_FLAG), "somebody keeps a certificate of the store");
+    }
+    return 0;
+}
+
+static void several(void)
+{
+    HANDLE threads[4];
+    for (int number = 0; number < 4; number++) {
+        threads[number] = CreateThread(NULL, 0, again, NULL, 0, NULL);
+        must(threads[number] != NULL, "a thread");
+    }
+    must(WaitForMultipleObjects(4, threads, TRUE, 120000) == WAIT_OBJECT_0, "four threads that sign");
 }
 
 static int hexadecimal(const char *text, BYTE *bytes)
@@ -152,6 +184,8 @@ int main(int count, char **arguments)
     must(GetProcAddress(dll, "C_GetFunctionList") != NULL, "PKCS#11 is not exported");
     if (count == 3) {
         pointers();
+        several();
+        puts("0x00000000");
         return 0;
     }
     struct call call = {{0, NULL}, NULL, (ALG_ID)strtoul(arguments[3], NULL, 10), NULL, 0, NULL};

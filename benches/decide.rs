@@ -60,6 +60,7 @@ fn measure(policy: &Policy) -> (f64, f64) {
         signer: "signer-500",
         mechanism: Mechanism::Ecdsa,
         digest: Some(Digest { hash: Hash::Sha256, value: &value }),
+        artifact: None,
         caller: &caller,
         store_id: Some("store"),
         now: "2026-06-01T12:00:00Z".parse::<Timestamp>().expect("a moment"),

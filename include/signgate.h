@@ -1,5 +1,5 @@
 /*
- * signgate: reason codes for C callers.
+ * signgate: reason codes for C callers, and what signtool calls.
  *
  * The module speaks PKCS#11: its functions and types are those of the PKCS#11 header you already use, through
  * C_GetFunctionList, C_GetInterface and C_GetInterfaceList. PKCS#11 return codes are too few to say why a signature
@@ -99,6 +99,7 @@ extern "C" {
     X(SIGNGATE_RATE_REACHED, 1101, "SG-RATE-REACHED") \
     X(SIGNGATE_WRONG_PLACE, 1102, "SG-WRONG-PLACE") \
     X(SIGNGATE_WRONG_TIME, 1103, "SG-WRONG-TIME") \
+    X(SIGNGATE_WRONG_ARTIFACT, 1104, "SG-WRONG-ARTIFACT") \
     X(SIGNGATE_LEDGER_UNWRITABLE, 1201, "SG-LEDGER-UNWRITABLE") \
     X(SIGNGATE_AUDIT_UNWRITABLE, 1202, "SG-AUDIT-UNWRITABLE") \
     X(SIGNGATE_NO_LEDGER, 1203, "SG-NO-LEDGER") \
@@ -130,6 +131,46 @@ static inline enum signgate_reason signgate_reason_of(const char *code)
 #undef SIGNGATE_COMPARE
     return SIGNGATE_NO_REASON;
 }
+
+/*
+ * What signtool is answered. The values are those of winerror.h; each is a failure, and zero (S_OK) is a signature.
+ * The line on stderr says more. What each means: docs/windows.md.
+ */
+/* begin answers */
+/* Each answer once: X(name, value). */
+#define SIGNGATE_ANSWERS(X) \
+    X(SIGNGATE_NTE_PERM, 0x80090010) \
+    X(SIGNGATE_NTE_FAIL, 0x80090020) \
+    X(SIGNGATE_NTE_PROVIDER_DLL_FAIL, 0x8009001d) \
+    X(SIGNGATE_NTE_DEVICE_NOT_READY, 0x80090030) \
+    X(SIGNGATE_NTE_BAD_ALGID, 0x80090008) \
+    X(SIGNGATE_NTE_BAD_HASH, 0x80090002) \
+    X(SIGNGATE_E_INVALIDARG, 0x80070057) \
+    X(SIGNGATE_E_OUTOFMEMORY, 0x8007000e) \
+    X(SIGNGATE_E_FAIL, 0x80004005)
+/* end answers */
+#define SIGNGATE_ANSWER(name, value) name = (int)(value),
+enum signgate_answer { SIGNGATE_ANSWERS(SIGNGATE_ANSWER) SIGNGATE_S_OK = 0 };
+#undef SIGNGATE_ANSWER
+
+#ifdef _WIN32
+/*
+ * The interface of signtool's /dlib, for callers of signgate_pkcs11.dll. Include windows.h and wincrypt.h before this.
+ * `metadata` is the content of the file of /dmdf, such as {"signer": "mobile-release"}; `algorithm` is CALG_SHA_256,
+ * CALG_SHA_384 or CALG_SHA_512, and `digest` has that hash's length. On S_OK the caller frees signature->pbData with
+ * HeapFree(GetProcessHeap()) and *signer with CertFreeCertificateContext, and `chain` holds the signer's certificate and
+ * its issuers. On anything else nothing was written and no certificate added. `file`, if it is not NULL and not
+ * INVALID_HANDLE_VALUE, is read from its beginning; its position is the same afterwards.
+ */
+#ifdef CALG_SHA_256
+HRESULT __stdcall AuthenticodeDigestSignEx(PCRYPT_DATA_BLOB metadata, ALG_ID algorithm, PBYTE digest, DWORD length,
+                                           PCRYPT_DATA_BLOB signature, PCCERT_CONTEXT *signer, HCERTSTORE chain);
+
+HRESULT __stdcall AuthenticodeDigestSignExWithFileHandle(PCRYPT_DATA_BLOB metadata, ALG_ID algorithm, PBYTE digest,
+                                                         DWORD length, HANDLE file, PCRYPT_DATA_BLOB signature,
+                                                         PCCERT_CONTEXT *signer, HCERTSTORE chain);
+#endif
+#endif
 
 #ifdef __cplusplus
 }

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use cryptoki_sys as ck;
 use required::required;
-use signgate_pkcs11::gate::{self, rv};
+use signgate_pkcs11::gate::{self, hresult::Answer, rv};
 use signgate_pkcs11::policy::{Reason, ReasonClass};
 
 #[test]
@@ -36,9 +36,25 @@ fn the_documentation_lists_the_reasons_of_the_source() {
 }
 
 #[test]
+fn the_header_and_the_documentation_list_the_answers_to_signtool() {
+    let mut list = "/* Each answer once: X(name, value). */\n#define SIGNGATE_ANSWERS(X)".to_owned();
+    let mut table = "| HRESULT | value | what it means |\n|---|---|---|\n".to_owned();
+    for &answer in Answer::ALL {
+        list += &format!(" \\\n    X(SIGNGATE_{}, {:#010x})", answer.name(), answer.code());
+        table += &format!("| `{}` | `{:#010x}` | {} |\n", answer.name(), answer.code(), answer.meaning());
+    }
+    list.push('\n');
+    same_as_generated("include/signgate.h", "/* begin answers */\n", "/* end answers */\n", &list);
+    same_as_generated("docs/windows.md", "<!-- begin answers -->\n", "<!-- end answers -->\n", &table);
+}
+
+#[test]
 fn a_c_program_with_the_header_says_what_rust_says() {
     let Some(program) = Program::compile("a_c_program_with_the_header_says_what_rust_says") else { return };
     let mut expected = format!("{}\n", env!("CARGO_PKG_VERSION"));
+    for &answer in Answer::ALL {
+        expected += &format!("SIGNGATE_{} {:08x}\n", answer.name(), answer.code());
+    }
     for &reason in Reason::ALL {
         expected += &format!("{} {} {}\n", name(reason), reason.number(), reason.code());
         let answer = program.run(&[reason.code()]);

@@ -254,6 +254,7 @@ fn record(ledger: &dyn Ledger, subject: &Subject, signature: &[u8]) {
         certificate_serial: None,
         mechanism: Some(subject.mechanism),
         digest: Some((Hash::Sha256, &VALUE)),
+        artifact: None,
         principal: Some(Principal { name: "builder", kind: "service_user", identified_by: "os_user", groups: &[] }),
         calling: Calling {
             pid: Some(std::process::id()),

@@ -46,7 +46,9 @@ pub fn run(data: &[u8]) -> bool {
                 let digest = Some(Digest { hash, value: &value });
                 let store_id = Some("store-1");
                 let signer = signer.name();
-                let attempt = Attempt { principal, signer, mechanism, digest, caller: &caller, store_id, now };
+                let artifact = None;
+                let attempt =
+                    Attempt { principal, signer, mechanism, digest, artifact, caller: &caller, store_id, now };
                 let plain = decide(&policy, &attempt, &grants, &Unused, &mut NoTrace);
                 let told = explain(&policy, &attempt, &grants, &Unused);
                 super::text::one_line(&told.what_would_change_it());

@@ -65,6 +65,7 @@ fn records<'t>(said: &dyn Fn(usize) -> Option<&'t str>) -> Vec<Record> {
         certificate_serial: None,
         mechanism: None,
         digest: None,
+        artifact: None,
         principal,
         calling,
         release: said(1),

@@ -20,6 +20,7 @@ pub mod pen;
 mod policy;
 mod public_key;
 mod record;
+mod sign_metadata;
 mod source;
 mod ssh_key;
 pub mod sshsig;
@@ -48,6 +49,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("policy", policy::run),
     ("public_key", public_key::run),
     ("record", record::run),
+    ("sign_metadata", sign_metadata::run),
     ("ssh_key", ssh_key::run),
     ("sshsig", sshsig::run),
     ("template", template::run),

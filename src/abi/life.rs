@@ -116,7 +116,7 @@ fn begin() -> Option<ck::CK_RV> {
             ck::CKR_OK
         }
         Err(line) => {
-            let _ = std::io::stderr().write_all(format!("signgate: {line}\n").as_bytes());
+            say(&line);
             ck::CKR_DEVICE_ERROR
         }
     })
@@ -135,7 +135,13 @@ pub fn begin_with(gate: Gate) -> bool {
     }
 }
 
-fn build() -> Result<Gate, String> {
+/// Says a line to the person at the tool, where there is no gate to say it.
+pub(super) fn say(line: &str) {
+    let _ = std::io::stderr().write_all(format!("signgate: {line}\n").as_bytes());
+}
+
+/// The gate that the configuration describes.
+pub(super) fn build() -> Result<Gate, String> {
     let environment = Environment::from_process();
     let config = Config::find(&environment).map_err(|error| format!("{error}. Next: {}", error.next))?;
     if config.mode == Mode::Enforced {

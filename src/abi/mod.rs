@@ -1,4 +1,4 @@
-//! The C interface: three exported symbols, one table of functions, one boundary, one file for raw memory.
+//! The C interface: three exported symbols, two more for signtool on Windows, one table of functions, one boundary, one file for raw memory.
 //! It translates and never decides. `unsafe` is allowed here and in `backend`, nowhere else.
 //! Read next: `table.rs`.
 
@@ -16,6 +16,8 @@ mod pointer;
 mod refused;
 mod session;
 mod sign;
+#[cfg(windows)]
+mod signtool;
 mod slot;
 
 /// For the fuzz targets, which call the functions as C does.

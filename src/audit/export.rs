@@ -17,7 +17,7 @@ pub enum Format {
     Cef,
 }
 
-const COLUMNS: [&str; 26] = [
+const COLUMNS: [&str; 27] = [
     "sequence",
     "at",
     "kind",
@@ -44,6 +44,7 @@ const COLUMNS: [&str; 26] = [
     "application",
     "grant",
     "remaining",
+    "artifact_sha256",
 ];
 
 /// Writes what stands before the first record.
@@ -108,6 +109,7 @@ fn field(record: &Record, column: &str) -> String {
         "application" => text(&record.application),
         "grant" => text(&record.grant),
         "remaining" => number(record.remaining),
+        "artifact_sha256" => text(&record.artifact_sha256),
         _ => String::new(),
     }
 }
@@ -147,6 +149,7 @@ fn cef(record: &Record) -> String {
         ("dvchost", field(record, "host")),
         ("spid", field(record, "pid")),
         ("sproc", field(record, "application")),
+        ("fileHash", field(record, "artifact_sha256")),
         ("cs1", field(record, "signer")),
         ("cs2", field(record, "digest")),
         ("cs3", field(record, "grant")),

@@ -28,6 +28,9 @@ pub struct Facts {
     /// What is signed: `sha256:HEX`
     #[arg(long, value_name = "HASH:HEX", value_parser = digest)]
     digest: Option<(Hash, Vec<u8>)>,
+    /// The file that signtool shows: its path, or its SHA-256 in hexadecimal
+    #[arg(long, value_name = "FILE|HEX", value_parser = artifact)]
+    artifact: Option<[u8; 32]>,
 }
 
 impl Facts {
@@ -49,6 +52,7 @@ impl Facts {
             situation.caller.application = Some(path.to_string_lossy().into_owned());
         }
         situation.digest.clone_from(&self.digest);
+        situation.artifact = self.artifact;
     }
 
     /// The hash to look for a mechanism with.
@@ -130,7 +134,9 @@ fn would_fit(situation: &Situation, attempt: &Attempt<'_>, grant: &Grant) -> boo
         os_user: or(&attempt.caller.os_user, &scope.os_user),
         ..attempt.caller.clone()
     };
-    let attempt = Attempt { caller: &caller, ..*attempt };
+    let wanted = scope.artifact_digests.first().and_then(|hex| sha256(hex));
+    let artifact = attempt.artifact.or(wanted.as_ref());
+    let attempt = Attempt { caller: &caller, artifact, ..*attempt };
     let alone = GrantSet::new(vec![grant.clone()]);
     let decision = decide(situation.policy(), &attempt, &alone, &situation.counts(), &mut NoTrace);
     matches!(decision, Decision::Permit(permit) if matches!(permit.basis(), Basis::Grant { .. }))
@@ -159,6 +165,13 @@ fn needs(scope: &Scope, attempt: &Attempt<'_>) -> Vec<Need> {
         };
         needs.push(Need { option: "--digest", field: "digest", wanted });
     }
+    if attempt.artifact.is_none() && !scope.artifact_digests.is_empty() {
+        let wanted = match scope.artifact_digests.as_slice() {
+            [one] => format!("`{one}`"),
+            several => format!("one of {}", several.len()),
+        };
+        needs.push(Need { option: "--artifact", field: "file", wanted });
+    }
     needs
 }
 
@@ -174,6 +187,20 @@ fn digest(text: &str) -> Result<(Hash, Vec<u8>), String> {
     value
         .map(|value| (hash, value))
         .ok_or_else(|| format!("a {hash} value has {} hexadecimal digits", hash.length() * 2))
+}
+
+/// SHA-256 in hexadecimal, or that of the file with this name.
+pub fn artifact(text: &str) -> Result<[u8; 32], String> {
+    if let Some(value) = sha256(text) {
+        return Ok(value);
+    }
+    let value = identity::file_sha256(Path::new(text)).and_then(|hex| sha256(&hex));
+    value.ok_or_else(|| "neither 64 hexadecimal digits nor a file that can be read".to_owned())
+}
+
+fn sha256(hex: &str) -> Option<[u8; 32]> {
+    let value = data_encoding::HEXLOWER_PERMISSIVE.decode(hex.as_bytes()).ok()?;
+    value.try_into().ok()
 }
 
 /// The words of a command line, as a shell takes quotes and backslashes.

@@ -293,6 +293,9 @@ pub fn described(statement: &Statement) -> String {
     for digest in &scope.digests {
         line("digest", &format!("{}:{} {} times", digest.hash, digest.value, digest.uses));
     }
+    for artifact in &scope.artifact_digests {
+        line("file", &format!("sha256:{artifact}"));
+    }
     if let Some(id) = &statement.repeat_of {
         line("repeats", id);
     }

@@ -75,6 +75,7 @@ fn text(decision: DecisionId, first: &Record, records: &[Record]) -> String {
     line("known by", first.identified_by.clone());
     line("key", first.key.clone());
     line("digest", first.hash.as_ref().zip(first.digest.as_ref()).map(|(hash, value)| format!("{hash}:{value}")));
+    line("file", first.artifact_sha256.as_ref().map(|value| format!("sha256:{value}")));
     line("grant", first.grant.clone());
     line("left on it", first.remaining.map(|left| left.to_string()));
     line("approved by", Some(first.approvals.join(", ")).filter(|names| !names.is_empty()));

@@ -3,7 +3,7 @@
 //! Prints the id alone on stdout, so that scripts can use it. Read next: `approve.rs`.
 
 use super::{
-    act, desk,
+    act, caller_facts, desk,
     digests::Digests,
     situation::{Place, Situation},
     ui::{self, Exit, Failure},
@@ -63,6 +63,9 @@ pub struct Wish {
     application_sha256: Option<String>,
     #[command(flatten)]
     digests: Digests,
+    /// Only this file, which signtool shows: its path, or its SHA-256 in hexadecimal; may be given again
+    #[arg(long = "artifact", value_name = "FILE|HEX", value_parser = caller_facts::artifact)]
+    artifacts: Vec<[u8; 32]>,
 }
 
 impl Wish {
@@ -84,6 +87,7 @@ impl Wish {
         let scope = Scope {
             application: self.application.clone(),
             application_sha256: self.application_sha256.as_deref().map(str::to_ascii_lowercase),
+            artifact_digests: self.artifacts.iter().map(|hash| data_encoding::HEXLOWER.encode(hash)).collect(),
             command_line: None,
             digests: self.digests.read()?,
             hostname: self.host.clone(),

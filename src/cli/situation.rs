@@ -61,6 +61,7 @@ pub struct Situation {
     pub caller: Caller,
     /// What is to be signed, where somebody has said it.
     pub digest: Option<(Hash, Vec<u8>)>,
+    pub artifact: Option<[u8; 32]>,
     pub now: Timestamp,
 }
 
@@ -81,7 +82,7 @@ impl Situation {
     pub fn with(config: Config, environment: Environment, loaded: Arc<Loaded>, now: Timestamp) -> Situation {
         let ledger = ledger::of_config(&config);
         let caller = this_user(&config);
-        Situation { config, environment, loaded, ledger, caller, digest: None, now }
+        Situation { config, environment, loaded, ledger, caller, digest: None, artifact: None, now }
     }
 
     pub fn policy(&self) -> &Policy {
@@ -129,7 +130,8 @@ impl Situation {
     pub fn attempt<'a>(&'a self, principal: Option<Identified>, signer: &'a str, mechanism: Mechanism) -> Attempt<'a> {
         let store_id = self.config.store_id.as_deref();
         let digest = self.digest.as_ref().map(|(hash, value)| Digest { hash: *hash, value });
-        Attempt { principal, signer, mechanism, digest, caller: &self.caller, store_id, now: self.now }
+        let artifact = self.artifact.as_ref();
+        Attempt { principal, signer, mechanism, digest, artifact, caller: &self.caller, store_id, now: self.now }
     }
 
     /// Who the caller is before any login, or why what he shows counts for nobody. In enforced mode: who he would be to

@@ -5,7 +5,9 @@
 pub mod attribute;
 pub mod caller_bytes;
 mod class;
+pub mod digest_sign;
 pub mod error;
+pub mod hresult;
 pub mod last_refusal;
 mod login;
 pub mod objects;
@@ -27,6 +29,8 @@ pub use caller_bytes::CallerBytes;
 pub use error::Error;
 pub use state::Gate;
 
+#[cfg(test)]
+mod digest_sign_tests;
 #[cfg(test)]
 mod sequences;
 #[cfg(test)]

@@ -56,6 +56,8 @@ pub struct Prepared {
     pub hash: Hash,
     /// Its value.
     pub digest: HashValue,
+    /// SHA-256 of the file that the caller showed with it. PKCS#11 shows none.
+    pub artifact: Option<[u8; 32]>,
 }
 
 /// A hash value, held without allocating.
@@ -84,6 +86,12 @@ impl std::ops::Deref for HashValue {
 }
 
 impl Prepared {
+    /// A hash value as the raw mechanism takes it, with the file that the caller says it is of.
+    #[must_use]
+    pub fn of_digest(mechanism: Mechanism, hash: Hash, value: &[u8], artifact: Option<[u8; 32]>) -> Prepared {
+        Prepared { artifact, ..from_digest(Requested { mechanism, pss: None }, hash, value) }
+    }
+
     /// What the HSM is asked.
     #[must_use]
     pub fn request(&self) -> SignRequest<'_> {
@@ -167,6 +175,7 @@ impl Operation {
                     to_token: bytes,
                     hash,
                     digest: HashValue::new(value.as_ref()),
+                    artifact: None,
                 })
             }
         }
@@ -202,7 +211,14 @@ fn from_digest(requested: Requested, hash: Hash, value: &[u8]) -> Prepared {
         Scheme::RsaPkcs1 => [hash.digest_info_prefix(), value].concat(),
         Scheme::RsaPss | Scheme::Ecdsa | Scheme::Ed25519 => value.to_vec(),
     };
-    Prepared { mechanism: requested.mechanism.raw(), pss: requested.pss, to_token, hash, digest: HashValue::new(value) }
+    Prepared {
+        mechanism: requested.mechanism.raw(),
+        pss: requested.pss,
+        to_token,
+        hash,
+        digest: HashValue::new(value),
+        artifact: None,
+    }
 }
 
 /// A raw mechanism over what the caller has hashed: exactly one hash value in the mechanism's form.
@@ -230,6 +246,7 @@ fn one_shot(requested: Requested, data: &dyn CallerBytes) -> Result<Prepared, Er
         to_token: input.to_vec(),
         hash,
         digest: HashValue::new(value),
+        artifact: None,
     })
 }
 

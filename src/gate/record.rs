@@ -98,6 +98,7 @@ impl Gate {
                 .map(|leaf| leaf.serial_number()),
             mechanism: asked.mechanism,
             digest: asked.prepared.map(|prepared| (prepared.hash, &*prepared.digest)),
+            artifact: asked.prepared.and_then(|prepared| prepared.artifact.as_ref()),
             principal,
             calling: Calling {
                 pid: self.client_pid,

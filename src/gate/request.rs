@@ -45,6 +45,10 @@ impl Gate {
         let scope = Scope {
             // As with the mode: where it is proved, the approval is for this proof.
             identified_by: (self.mode == Mode::Enforced).then(|| principal.source.word()),
+            artifact_digests: match (digest, asked.prepared.and_then(|prepared| prepared.artifact)) {
+                (Some(_), Some(shown)) => vec![data_encoding::HEXLOWER.encode(&shown)],
+                _ => Vec::new(),
+            },
             ..Scope::of_caller(self.caller(), digest)
         };
         let statement = signer.request(Terms {

@@ -166,7 +166,13 @@ impl Gate {
     }
 
     /// From complete data to a verified signature.
-    fn release(&self, slot: &Slot, mechanism: Mechanism, key: KeyId, prepared: &Prepared) -> Result<Vec<u8>, Error> {
+    pub(super) fn release(
+        &self,
+        slot: &Slot,
+        mechanism: Mechanism,
+        key: KeyId,
+        prepared: &Prepared,
+    ) -> Result<Vec<u8>, Error> {
         let now = Timestamp::now();
         let asked = Asked::of(slot, mechanism, Some(prepared), now);
         let loaded = self.policy.fresh(now).map_err(|unusable| self.refuse(&asked, &unusable.denial()))?;
@@ -262,6 +268,7 @@ impl Gate {
             signer: &asked.slot.signer,
             mechanism,
             digest: asked.prepared.map(|prepared| Digest { hash: prepared.hash, value: &prepared.digest }),
+            artifact: asked.prepared.and_then(|prepared| prepared.artifact.as_ref()),
             caller: match loaded.needs_application_sha256(&asked.slot.signer) {
                 true => self.hashed_caller(),
                 false => self.caller(),
@@ -287,7 +294,7 @@ impl Gate {
     }
 
     /// The same attempt under this policy.
-    fn asked<'a>(&'a self, asked: Asked<'a>, loaded: &'a Loaded) -> Asked<'a> {
+    pub(super) fn asked<'a>(&'a self, asked: Asked<'a>, loaded: &'a Loaded) -> Asked<'a> {
         let known = self.identify(asked.slot, loaded, asked.now);
         Asked {
             loaded: Some(loaded),

@@ -83,6 +83,12 @@ impl Shown {
 }
 
 impl Slot {
+    /// A slot of one call, which is in no list and which nobody can log in to.
+    #[must_use]
+    pub fn of_call(signer: &str) -> Slot {
+        Slot { id: 0, signer: signer.into(), state: Mutex::new(State { login: None, shown: None }) }
+    }
+
     /// The token's serial number: the same for a signer's name everywhere.
     #[must_use]
     pub fn serial(&self) -> u64 {

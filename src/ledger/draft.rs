@@ -230,6 +230,7 @@ fn facts(kind: Kind, facts: &Facts<'_>) -> Record {
         record.hash = Some(hash.name().to_owned());
         record.digest = Some(HEXLOWER.encode(value.get(..64).unwrap_or(value)));
     }
+    record.artifact_sha256 = facts.artifact.map(|hash| HEXLOWER.encode(hash));
     record.release = facts.release.map(|release| text::clean(release, text::NAME));
     if let Some(policy) = &facts.policy {
         record.policy_version = Some(policy.version.min(LARGEST));

@@ -31,6 +31,7 @@ pub(crate) fn standing(into: &mut Vec<u8>, facts: &Facts<'_>) {
         decision: _,
         at: _,
         digest,
+        artifact,
         mode,
         self_configured,
         signer,
@@ -54,6 +55,7 @@ pub(crate) fn standing(into: &mut Vec<u8>, facts: &Facts<'_>) {
     put(*certificate_serial);
     put(mechanism.map(|mechanism| mechanism.name().as_bytes()));
     put(digest.map(|(hash, _)| hash.name().as_bytes()));
+    put(artifact.map(<[u8; 32]>::as_slice));
     put(release.map(str::as_bytes));
     put(policy.map(|policy| policy.version.to_ne_bytes()).as_ref().map(<[u8; 8]>::as_slice));
     put(policy.as_ref().map(|policy| policy.sha256.as_slice()));
@@ -98,6 +100,7 @@ pub(crate) fn intent(line: &mut Vec<u8>, facts: &Facts<'_>, position: Position<'
     let mut object = Object::begin(line);
     object.text("application", calling.application, text::PATH);
     object.text("application_sha256", calling.application_sha256, 64);
+    object.hex("artifact_sha256", facts.artifact.map(<[u8; 32]>::as_slice), 32);
     object.letters("at", Some(at.letters()));
     object.plain("boot", host_clock::boot_id());
     // RFC 5280, section 4.1.2.2: at most 20 octets.
@@ -355,6 +358,7 @@ mod tests {
                 certificate_serial: flag.then_some(&bytes),
                 mechanism: flag.then_some(Mechanism::Sha256RsaPkcs),
                 digest: flag.then_some((Hash::Sha256, &bytes)),
+                artifact: flag.then_some(&[0xa7; 32]),
                 principal: text(1).map(|name| Principal {
                     name,
                     kind: "user",

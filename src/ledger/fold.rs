@@ -394,6 +394,7 @@ fn without_counts(record: &Record) -> Record {
         Kind::Intent if record.id.is_some() => Record {
             application: record.application,
             application_sha256: record.application_sha256,
+            artifact_sha256: record.artifact_sha256,
             boot: record.boot,
             certificate_serial: record.certificate_serial,
             command_line: record.command_line,

@@ -31,6 +31,8 @@ pub struct Facts<'a> {
     pub mechanism: Option<Mechanism>,
     /// What is signed, where it is known.
     pub digest: Option<(Hash, &'a [u8])>,
+    /// SHA-256 of the file that the caller showed, where it showed one.
+    pub artifact: Option<&'a [u8; 32]>,
     /// Who signs; none where nobody was identified.
     pub principal: Option<Principal<'a>>,
     /// The process that called.

@@ -174,6 +174,9 @@ pub struct Record {
     /// The grant's approvals.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub approvals: Vec<String>,
+    /// SHA-256 of the file that the caller showed, hexadecimal; told, not proved.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub artifact_sha256: Option<String>,
     /// Wall time, in microseconds.
     pub at: Timestamp,
     /// Which start of the host: Linux boot id.
@@ -327,6 +330,7 @@ impl Record {
             application: None,
             application_sha256: None,
             approvals: Vec::new(),
+            artifact_sha256: None,
             at: microseconds(at),
             boot: None,
             certificate_serial: None,

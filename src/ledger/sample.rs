@@ -22,6 +22,7 @@ pub(crate) fn intent(at: Timestamp, grant: u8, signings: u64, store_id: &str) ->
             certificate_serial: None,
             mechanism: Some(Mechanism::Sha256RsaPkcs),
             digest: Some((Hash::Sha256, &[0xd1; 32])),
+            artifact: None,
             principal: None,
             calling: Calling::default(),
             release: None,

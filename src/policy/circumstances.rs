@@ -1,4 +1,4 @@
-//! Check 11: from which place, known by what, and at what time a signer signs. What the gate can not see does not match.
+//! Check 11: from which place, known by what, which files, and at what time a signer signs. What the gate can not see does not match.
 //! How fast it may is `rate.rs`. The calling program is the caller's own word: a filter, never proof.
 //! Read next: `rate.rs`, `decide.rs`.
 
@@ -12,6 +12,9 @@ use super::{
 };
 use jiff::{Timestamp, civil::Weekday};
 
+/// Why a scope of files does not match where the caller showed none.
+pub(super) const NO_ARTIFACT: &str = "no file was shown: PKCS#11 shows the gate none, signtool does";
+
 /// Check 11; gives the rate that the ledger has to keep.
 pub(super) fn allow<T: Trace + ?Sized>(
     subject: Subject<'_>,
@@ -24,6 +27,15 @@ pub(super) fn allow<T: Trace + ?Sized>(
     if let Some(wrong) = signer.place.as_ref().and_then(|place| place.mismatch(attempt)) {
         let detail = format_args!("`{name}` does not sign from this {wrong}");
         return Err(Refused::new(Check::Circumstances, Denial::new(Reason::WrongPlace, detail)));
+    }
+    if let Some(wanted) = signer.place.as_ref().and_then(|place| place.artifacts.as_deref())
+        && !attempt.artifact.is_some_and(|shown| wanted.contains(shown))
+    {
+        let detail = match attempt.artifact {
+            None => format!("`{name}` signs certain files only, and {NO_ARTIFACT}"),
+            Some(shown) => format!("`{name}` does not sign the file {}", data_encoding::HEXLOWER.encode(shown)),
+        };
+        return Err(Refused::new(Check::Circumstances, Denial::new(Reason::WrongArtifact, detail)));
     }
     if let Some(wrong) = signer.when.as_ref().and_then(|hours| hours.mismatch(attempt.now)) {
         let detail = format_args!("`{name}` does not sign {wrong}");
@@ -127,7 +139,10 @@ pub(super) fn minutes(text: &str) -> Option<(u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::fixture::{Expected, Try, check, policy_with};
+    use crate::policy::{
+        Decision,
+        fixture::{Expected, Try, check, policy_with},
+    };
     use serde_json::{Value, json};
 
     fn with(member: &str, value: Value) -> crate::policy::Policy {
@@ -201,6 +216,25 @@ mod tests {
         ] {
             check(&policy, &Try { caller, ..Try::new("direct") }, expected);
         }
+    }
+
+    #[test]
+    fn only_the_named_files_are_signed_and_what_was_not_shown_is_none_of_them() {
+        let (named, other) = ([0xab; 32], [0xcd; 32]);
+        let wanted = json!({ "artifact_digests": ["AB".repeat(32), "ef".repeat(32)] });
+        let policy = with("where", wanted.clone());
+        let shown = |artifact| Try { artifact, ..Try::new("direct") };
+        let denied = Expected::Denied(Reason::WrongArtifact);
+        for (artifact, expected) in [(Some(named), Expected::Member), (Some(other), denied), (None, denied)] {
+            check(&policy, &shown(artifact), expected);
+        }
+        let Decision::Deny(denial) = shown(None).decide(&policy) else { panic!("a denial") };
+        assert!(denial.detail.contains("PKCS#11 shows the gate none"), "{}", denial.detail);
+        let observed = policy_with(|document| {
+            document["signers"]["direct"]["where"] = wanted;
+            document["signers"]["direct"]["observe_only"] = json!(true);
+        });
+        check(&observed, &shown(None), Expected::Observed(Reason::WrongArtifact));
     }
 
     #[test]

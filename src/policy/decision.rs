@@ -27,6 +27,9 @@ pub struct Attempt<'a> {
     pub mechanism: Mechanism,
     /// What is to be signed; none while it is not known, which is at C_SignInit.
     pub digest: Option<Digest<'a>>,
+    /// SHA-256 of the file that the caller showed beside the digest. That the digest is of this file is the caller's word;
+    /// PKCS#11 shows none.
+    pub artifact: Option<&'a [u8; 32]>,
     /// The calling program, as far as it is known.
     pub caller: &'a Caller,
     /// The ledger that counts here.

@@ -5,6 +5,7 @@
 
 use super::{
     access::{Refused, Role, Subject},
+    circumstances::NO_ARTIFACT,
     decision::{Attempt, Basis, Check, Counts, Denial, DigestCount, Outcome, Trace},
     grant::{Approval, GrantId, GrantSet, Held, Kind, MAX_COUNT, previous_hash},
     index::{ApprovalPolicy, Approver, PrincipalId, Step},
@@ -364,7 +365,12 @@ impl<'a> Question<'a> {
     fn in_scope(&self, counts: &dyn Counts) -> Result<Option<DigestCount>, Unusable> {
         let scope = &self.held.grant.statement.scope;
         if let Some(field) = scope.mismatch(self.attempt) {
-            return Err(self.refuse(Reason::ScopeMismatch, format!("is for another {field}")));
+            let what = match (field, self.attempt.artifact) {
+                (ScopeField::ArtifactDigests, None) => format!("is for certain files, and {NO_ARTIFACT}"),
+                (ScopeField::ArtifactDigests, Some(_)) => "is for other files".to_owned(),
+                _ => format!("is for another {field}"),
+            };
+            return Err(self.refuse(Reason::ScopeMismatch, what));
         }
         let Some(digest) = self.attempt.digest.filter(|_| !scope.digests.is_empty()) else { return Ok(None) };
         let Some(entry) = scope.entry(&digest) else {

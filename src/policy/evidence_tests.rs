@@ -94,6 +94,7 @@ fn findings(change: impl FnOnce(&mut Value), evidence: Option<(Mode, &[Source])>
     let text = document.to_string();
     let policy = Policy::parse(text.as_bytes()).unwrap();
     let ours = [
+        "artifact-not-seen",
         "claim-is-a-name",
         "evidence-not-taken",
         "os-group-unproved",
@@ -129,6 +130,8 @@ fn lint_says_what_evidence_will_surprise() {
         one("evidence-not-taken", "/signers/direct/where/identified_by")
     );
     assert_eq!(findings(by(json!(["oidc", "peercred"])), enforced), []);
+    let files = |new: &mut Value| new["signers"]["direct"]["where"] = json!({ "artifact_digests": ["ab".repeat(32)] });
+    assert_eq!(findings(files, None), one("artifact-not-seen", "/signers/direct/where/artifact_digests"));
     let impossible = |new: &mut Value| {
         new["signers"]["direct"]["where"] = json!({ "identified_by": ["peercred"], "modes": ["advisory"] });
     };

@@ -286,7 +286,10 @@ mod tests {
             mode: Some(crate::policy::Mode::Enforced),
             ..Caller::default()
         };
-        let scope = Scope::of_caller(&caller, Some(Digest { hash: Hash::Sha256, value: &[7; 32] }));
+        let scope = Scope {
+            artifact_digests: vec!["a7".repeat(32)],
+            ..Scope::of_caller(&caller, Some(Digest { hash: Hash::Sha256, value: &[7; 32] }))
+        };
         let (repeat_of, root) = (Some("ab".repeat(32)), Some("cd".repeat(32)));
         Statement { scope, repeat_of, root, ..statement(&policy(), "approved") }
     }
@@ -327,7 +330,7 @@ mod tests {
 
     #[test]
     fn every_member_of_a_statement_changes_its_id() {
-        let changes: [fn(&mut Statement); 15] = [
+        let changes: [fn(&mut Statement); 16] = [
             |statement| statement.expires_at = Timestamp::MAX,
             |statement| statement.grantee.push('x'),
             |statement| statement.justification.push('x'),
@@ -339,6 +342,7 @@ mod tests {
             |statement| statement.requester.push('x'),
             |statement| statement.root = None,
             |statement| statement.scope.digests[0].uses = 2,
+            |statement| statement.scope.artifact_digests.clear(),
             |statement| statement.signer.push('x'),
             |statement| statement.signings += 1,
             |statement| statement.store_id = None,

@@ -399,6 +399,8 @@ words! {
         Mode = "mode",
         /// What made the signer's user known.
         IdentifiedBy = "identified_by",
+        /// SHA-256 of the files that may be signed, as the tool shows them.
+        ArtifactDigests = "artifact_digests",
     }
 }
 

@@ -88,7 +88,7 @@ impl Policy {
         // the model is nested deeper than `MAX_NESTING`, so what is has been refused here; it only gets its own words.
         let Ok(Object(document)) = serde_json::from_str::<Object<Document>>(text) else {
             nesting(bytes)?;
-            return Err(PolicyError { problems: vec![first_problem(text)] });
+            return Err(PolicyError { problems: vec![first_problem::<Document>(text)] });
         };
         resolve::resolve(document).map_err(|problems| PolicyError { problems: place(bytes, problems) })
     }
@@ -118,14 +118,14 @@ fn nesting(bytes: &[u8]) -> Result<(), PolicyError> {
 }
 
 /// Reads the document again, slowly, for the place of what is wrong.
-fn first_problem(text: &str) -> Problem {
+pub(super) fn first_problem<'de, T: serde::Deserialize<'de>>(text: &'de str) -> Problem {
     let mut json = serde_json::Deserializer::from_str(text);
-    let (mut pointer, error) = match serde_path_to_error::deserialize::<_, Object<Document>>(&mut json) {
+    let (mut pointer, error) = match serde_path_to_error::deserialize::<_, Object<T>>(&mut json) {
         Ok(_) => (String::new(), json.end().err()),
         Err(error) => (pointer(error.path()), Some(error.into_inner())),
     };
     let Some(error) = error else {
-        return Problem { message: "not a policy".to_owned(), pointer, position: Position::START, hint: None };
+        return Problem { message: "not what it should be".to_owned(), pointer, position: Position::START, hint: None };
     };
     let found_at = position_of(text, &error);
     let full = error.to_string();

@@ -259,4 +259,34 @@ proptest! {
         };
         prop_assert_eq!(permitted(&attempt.decide(&policy)), named == signed);
     }
+
+    #[test]
+    fn a_scope_of_files_signs_those_files_only_and_never_permits_more(
+        document in document(), picked in attempt(), named in vec(any::<[u8; 2]>(), 1..4), shown in any::<Option<[u8; 2]>>(),
+        pick in any::<Option<prop::sample::Index>>(),
+    ) {
+        let whole = |short: [u8; 2]| { let mut hash = [0; 32]; hash[..2].copy_from_slice(&short); hash };
+        // Half of the time, one that is named.
+        let shown = pick.map(|pick| named[pick.index(named.len())]).or(shown).map(whole);
+        let hex: Vec<String> = named.iter().map(|short| data_encoding::HEXLOWER.encode(&whole(*short))).collect();
+        let mut scoped = document.clone();
+        scoped["signers"]["s"]["where"] = serde_json::json!({ "artifact_digests": hex });
+        let (plain, scoped) = (fixture::parse(&document), fixture::parse(&scoped));
+        let before = Try { artifact: shown, ..attempt_of(&plain, &picked) }.decide(&plain);
+        let after = Try { artifact: shown, ..attempt_of(&scoped, &picked) }.decide(&scoped);
+        let is_named = shown.is_some_and(|shown| named.iter().any(|short| whole(*short) == shown));
+        let observed = document["signers"]["s"]["observe_only"] == true;
+        prop_assert!(!permitted(&after) || permitted(&before));
+        prop_assert!(observed || permitted(&after) == (permitted(&before) && is_named), "{after:?}");
+
+        let policy = fixture::policy();
+        let mut statement = fixture::statement(&policy, "approved");
+        statement.scope.artifact_digests = hex;
+        let granted = Try { artifact: shown, ..Try::granted("approved", vec![fixture::approved(&policy, &statement)]) };
+        let decided = granted.decide(&policy);
+        prop_assert_eq!(permitted(&decided), is_named);
+        if !is_named {
+            prop_assert_eq!(outcome(&decided), Expected::Denied(Reason::ScopeMismatch));
+        }
+    }
 }

@@ -213,6 +213,8 @@ reasons! {
     WrongPlace = 1102, "SG-WRONG-PLACE", DecidedNo, "sign from where the signer's policy says";
     /// The signer does not sign at this time.
     WrongTime = 1103, "SG-WRONG-TIME", DecidedNo, "sign when the signer's policy says";
+    /// The signer signs certain files only, and this is none of them or none was shown.
+    WrongArtifact = 1104, "SG-WRONG-ARTIFACT", DecidedNo, "sign a file that the signer's policy names, with signtool, which shows it";
     /// The counts can not be written.
     LedgerUnwritable = 1201, "SG-LEDGER-UNWRITABLE", CannotDecide, "signgate doctor";
     /// The audit records can not be written.

@@ -153,6 +153,7 @@ impl Scope {
         Scope {
             application: caller.application.clone(),
             application_sha256: caller.application_sha256.clone(),
+            artifact_digests: Vec::new(),
             command_line: caller.command_line.clone(),
             digests: digest.into_iter().collect(),
             hostname: caller.hostname.clone(),
@@ -174,6 +175,7 @@ impl Scope {
             ScopeField::Digests => self.digests.clear(),
             ScopeField::Mode => self.mode = None,
             ScopeField::IdentifiedBy => self.identified_by = None,
+            ScopeField::ArtifactDigests => self.artifact_digests.clear(),
         }
     }
 }

@@ -5,6 +5,7 @@ use super::{
     algorithm::Hash,
     decision::{Attempt, Digest, Mode, Source},
     model::ScopeField,
+    value::sha256_from_hex,
 };
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,9 @@ pub struct Scope {
     /// SHA-256 of the executable, hexadecimal in small letters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub application_sha256: Option<String>,
+    /// SHA-256 of the only files that may be signed, hexadecimal in small letters; any, if empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artifact_digests: Vec<String>,
     /// Command line in its redacted form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command_line: Option<String>,
@@ -78,6 +82,10 @@ impl Scope {
         }
         if self.identified_by.is_some() && self.identified_by != attempt.principal.map(|known| known.source.word()) {
             return Some(ScopeField::IdentifiedBy);
+        }
+        let is_shown = |wanted: &String| attempt.artifact.is_some_and(|shown| sha256_from_hex(wanted) == Some(*shown));
+        if !self.artifact_digests.is_empty() && !self.artifact_digests.iter().any(is_shown) {
+            return Some(ScopeField::ArtifactDigests);
         }
         let fields = [
             (ScopeField::CommandLine, &self.command_line, &caller.command_line),

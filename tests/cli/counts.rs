@@ -23,6 +23,7 @@ fn spend(workshop: &Workshop, grant: &str) {
         certificate_serial: None,
         mechanism: None,
         digest: None,
+        artifact: None,
         principal: None,
         calling: Calling::default(),
         release: None,

@@ -19,4 +19,5 @@ mod ledger;
 mod lint;
 mod models;
 mod recorded;
+mod signtool;
 mod whoami;

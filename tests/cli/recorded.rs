@@ -22,6 +22,7 @@ fn facts(digest: &[u8; 32]) -> Facts<'_> {
         certificate_serial: None,
         mechanism: Some(Mechanism::EcdsaSha256),
         digest: Some((Hash::Sha256, digest)),
+        artifact: None,
         principal: Some(Principal { name: "builder", kind: "service_user", identified_by: "os_user", groups: &[] }),
         calling: Calling { command_line: Some("jarsigner -keystore …"), host: Some("build-1"), ..Calling::default() },
         release: None,

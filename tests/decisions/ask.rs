@@ -64,6 +64,10 @@ pub fn sign(policy: &Policy, asked: &Value, now: Timestamp) -> Option<&'static s
         Some(hex) => data_encoding::HEXLOWER.decode(hex.as_bytes()).expect("hexadecimal"),
         None => vec![7; hash.length()],
     };
+    let artifact = text(asked, "artifact").map(|hex| {
+        let value = data_encoding::HEXLOWER.decode(hex.as_bytes()).expect("hexadecimal");
+        <[u8; 32]>::try_from(value).expect("32 bytes")
+    });
     let caller = caller(asked);
     let store_id = match asked.get("store_id") {
         None => Some(STORE),
@@ -74,6 +78,7 @@ pub fn sign(policy: &Policy, asked: &Value, now: Timestamp) -> Option<&'static s
         signer: text(asked, "signer").expect("a signer"),
         mechanism: Mechanism::from_name(text(asked, "mechanism").unwrap_or("CKM_ECDSA")).expect("a mechanism"),
         digest: Some(Digest { hash, value: &value }),
+        artifact: artifact.as_ref(),
         caller: &caller,
         store_id,
         now: text(asked, "now").map_or(now, |now| now.parse().expect("a moment")),

@@ -92,6 +92,7 @@ replayed! {
     a_policy_reads_the_same_however_it_is_written: "policy";
     a_public_key_has_one_identity: "public_key";
     a_record_is_one_object_with_one_encoding: "record";
+    metadata_of_signtool_name_one_signer: "sign_metadata";
     an_ssh_key_is_the_same_key_to_another_reader: "ssh_key";
     an_ssh_signature_is_the_same_to_another_reader: "sshsig";
     a_search_finds_what_reading_shows: "template";

@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 type Seed = (&'static str, String, Vec<u8>);
 
 pub fn all() -> Vec<Seed> {
-    let makers: [fn() -> Vec<Seed>; 15] = [
+    let makers: [fn() -> Vec<Seed>; 16] = [
         calls,
         approvals,
         bundles,
@@ -39,6 +39,7 @@ pub fn all() -> Vec<Seed> {
         policies,
         public_keys,
         records,
+        sign_metadata,
         ssh,
         templates,
     ];
@@ -214,6 +215,12 @@ fn checkpoints() -> Vec<Seed> {
         format!("a\n1\nAAAA\n\n\n--\n{key}x"),
     ];
     seeds("checkpoint", inputs.map(String::into_bytes))
+}
+
+fn sign_metadata() -> Vec<Seed> {
+    let good = "\u{feff}{\"signer\": \"mobile-release\"}\r\n";
+    let inputs = [good.to_owned(), good.replace('}', ", \"ecdsa_signature\": \"der\"}"), good.replace("sign", "sing")];
+    seeds("sign_metadata", inputs.map(String::into_bytes))
 }
 
 fn configurations() -> Vec<Seed> {

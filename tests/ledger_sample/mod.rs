@@ -49,6 +49,7 @@ pub fn facts<'a>(at: Timestamp, signer: &'a str, digest: &'a [u8]) -> Facts<'a> 
         certificate_serial: Some(&[1, 2, 3]),
         mechanism: Some(Mechanism::Sha256RsaPkcs),
         digest: Some((Hash::Sha256, digest)),
+        artifact: None,
         principal: Some(Principal {
             name: "ci-linux",
             kind: "service_user",

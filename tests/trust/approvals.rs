@@ -132,6 +132,7 @@ fn decision(policy: &Policy, grants: Vec<Grant>, moment: Timestamp) -> Decision 
         signer: "release",
         mechanism: Mechanism::EcdsaSha256,
         digest: None,
+        artifact: None,
         caller: &caller,
         store_id: Some("st-1"),
         now: moment,

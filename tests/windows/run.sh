@@ -205,6 +205,7 @@ expect "signgate.exe doctor finds nothing that fails" 0 "its PIN works" signgate
 expect "signgate.exe audit verify" 0 "the log holds: records 1 to" signgate audit verify
 expect "signgate.exe audit list shows the signature" 0 "release" signgate audit list
 expect "signgate.exe last" any "signer" signgate last
+expect "signgate.exe setup signtool prints a command line" 0 "/dmdf" signgate setup signtool --signer release
 expect "signgate.exe demo is not there, in one line" 2 "is not on Windows" signgate demo --dir x
 expect "signgate.exe setup enforced is not there, in one line" 2 "is not on Windows" signgate setup enforced
 

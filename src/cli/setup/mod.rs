@@ -16,6 +16,7 @@ mod server;
 mod shell;
 #[cfg(unix)]
 mod signer;
+mod signtool;
 #[cfg(unix)]
 mod tools;
 #[cfg(unix)]
@@ -27,6 +28,9 @@ use super::{
     situation::Place,
     ui::{Exit, Failure},
 };
+
+/// In every file that may be replaced by the next setup.
+const MARK: &str = "Written by `signgate setup";
 
 /// What to set up.
 #[derive(clap::Subcommand, Debug)]
@@ -64,6 +68,8 @@ pub enum Command {
     /// Sign Windows programs
     #[cfg(unix)]
     Osslsigncode(tools::Arguments),
+    /// Sign Windows programs on Windows
+    Signtool(signtool::Arguments),
     /// Sign files with an SSH key
     #[cfg(unix)]
     Ssh(tools::Arguments),
@@ -75,8 +81,9 @@ pub enum Command {
 
 /// Prints or writes it.
 #[cfg(windows)]
-pub fn run(command: &Command, _place: &Place) -> Result<Exit, Failure> {
+pub fn run(command: &Command, place: &Place) -> Result<Exit, Failure> {
     match command {
+        Command::Signtool(arguments) => signtool::run(arguments, place),
         Command::Absent(words) => {
             let name = words.first().map_or("", String::as_str).escape_debug();
             let what = format!("`signgate setup {name}` is not on Windows: it writes shell scripts and files of Unix");
@@ -91,6 +98,7 @@ pub fn run(command: &Command, place: &Place) -> Result<Exit, Failure> {
     use tools::Tool;
     let (tool, arguments) = match command {
         Command::Enforced(arguments) => return enforced::run(arguments, place),
+        Command::Signtool(arguments) => return signtool::run(arguments, place),
         Command::Apksigner(arguments) => (Tool::Apksigner, arguments),
         Command::Cosign(arguments) => (Tool::Cosign, arguments),
         Command::GithubActions(arguments) => (Tool::GithubActions, arguments),

@@ -3,6 +3,7 @@
 //!
 //! A file that somebody else wrote is never replaced: ours say so in their first lines.
 
+pub(super) use super::MARK;
 use crate::cli::ui::Failure;
 use nix::unistd::{Group, User, chown};
 use std::{
@@ -11,9 +12,6 @@ use std::{
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
-
-/// In every file that may be replaced by the next setup.
-pub const MARK: &str = "Written by `signgate setup";
 
 /// A file or folder.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -145,6 +145,7 @@ impl SignerRef<'_> {
             signer: self.name(),
             mechanism: Mechanism::RsaPkcs,
             digest: None,
+            artifact: None,
             caller: &caller,
             store_id,
             now,

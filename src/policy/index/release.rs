@@ -54,6 +54,8 @@ pub(in crate::policy) struct Place {
     pub os_users: Option<Box<[String]>>,
     pub modes: Option<Box<[Mode]>>,
     pub identified_by: Option<Box<[Source]>>,
+    /// SHA-256 of the only files.
+    pub artifacts: Option<Box<[[u8; 32]]>>,
 }
 
 /// A program.

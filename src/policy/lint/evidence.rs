@@ -69,8 +69,8 @@ fn names_without_ids(user: &str, claims: &[&str], findings: &mut Findings) {
 fn places(signer: SignerRef<'_>, context: LintContext<'_>, findings: &mut Findings) {
     let Some(place) = &signer.signer.place else { return };
     let name = signer.name();
-    let mut warn = |code, member, message: String, fix: &str| {
-        findings.add(Severity::Warning, code, &["signers", name, "where", member], message, fix);
+    let mut note = |severity, code, member, message: String, fix: &str| {
+        findings.add(severity, code, &["signers", name, "where", member], message, fix);
     };
     let only = place.modes.as_deref();
     let is_enforced = match (only, context.evidence) {
@@ -82,7 +82,15 @@ fn places(signer: SignerRef<'_>, context: LintContext<'_>, findings: &mut Findin
         let message = format!(
             "in enforced mode the kernel shows the gate no other account's program, so `{name}` never signs there"
         );
-        warn("program-not-seen", "applications", message, "take it out; limit by `os_users` or `identified_by`");
+        let fix = "take it out; limit by `os_users` or `identified_by`";
+        note(Severity::Warning, "program-not-seen", "applications", message, fix);
+    }
+    if place.artifacts.is_some() {
+        let message = format!(
+            "only signtool on Windows shows the gate a file, so `{name}` signs nothing through PKCS#11, and nothing on Linux"
+        );
+        let fix = "keep it for signers of signtool; name what others sign in requests, as `digests`";
+        note(Severity::Note, "artifact-not-seen", "artifact_digests", message, fix);
     }
     let Some(sources) = place.identified_by.as_deref() else { return };
     let takes = |source: &Source| match (source, only, context.evidence) {
@@ -93,7 +101,8 @@ fn places(signer: SignerRef<'_>, context: LintContext<'_>, findings: &mut Findin
     };
     if !sources.iter().any(takes) {
         let message = format!("nothing that `{name}` asks for as evidence counts here, so nobody signs");
-        warn(
+        note(
+            Severity::Warning,
             "evidence-not-taken",
             "identified_by",
             message,

@@ -20,6 +20,8 @@ pub(in crate::policy) struct Place {
     pub modes: Option<Vec<Mode>>,
     #[serde(default, deserialize_with = "present")]
     pub identified_by: Option<Vec<Source>>,
+    #[serde(default, deserialize_with = "present")]
+    pub artifact_digests: Option<Vec<Sha256>>,
 }
 
 /// A program, by its name or path, its hash, or both.

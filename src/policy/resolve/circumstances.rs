@@ -17,11 +17,14 @@ pub(super) fn place(signer: &Name, place: model::Place, misfits: &mut Misfits) -
         ("os_users", place.os_users.as_ref().map(Vec::len)),
         ("modes", place.modes.as_ref().map(Vec::len)),
         ("identified_by", place.identified_by.as_ref().map(Vec::len)),
+        ("artifact_digests", place.artifact_digests.as_ref().map(Vec::len)),
     ];
     empty_lists(signer, "where", &lengths, misfits);
     if lengths.iter().all(|(_, length)| length.is_none()) {
         let hint =
-            "give `applications`, `hosts`, `os_users`, `modes` or `identified_by`, or leave `where` out".to_owned();
+            "give `applications`, `hosts`, `os_users`, `modes`, `identified_by` or `artifact_digests`, or leave \
+                    `where` out"
+                .to_owned();
         misfits.add(&["signers", signer, "where"], "says nothing about the place", Some(hint));
     }
     let mut program = |position: usize, Object(program): Object<model::CallingProgram>| {
@@ -41,6 +44,7 @@ pub(super) fn place(signer: &Name, place: model::Place, misfits: &mut Misfits) -
         os_users: place.os_users.map(Vec::into_boxed_slice),
         modes: place.modes.map(Vec::into_boxed_slice),
         identified_by: place.identified_by.map(Vec::into_boxed_slice),
+        artifacts: place.artifact_digests.map(|digests| digests.into_iter().map(|digest| digest.0).collect()),
     }
 }
 

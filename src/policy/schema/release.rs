@@ -108,6 +108,7 @@ fn place() -> Value {
             "os_users": { "type": "array", "minItems": 1, "items": { "type": "string" }, "description": "Operating system users." },
             "modes": { "type": "array", "minItems": 1, "items": { "enum": Mode::ALL.iter().map(|w| w.name()).collect::<Vec<_>>() }, "description": "Modes of the gate." },
             "identified_by": { "type": "array", "minItems": 1, "items": { "enum": Source::ALL.iter().map(|w| w.name()).collect::<Vec<_>>() }, "description": "What may have made the caller known." },
+            "artifact_digests": { "type": "array", "minItems": 1, "items": sha256("SHA-256 of a file."), "description": "The only files; signtool alone shows them." },
         }),
     )
 }

@@ -16,12 +16,12 @@ use crate::{
     config::Verify,
     ledger::{Facts, Intent, Outcome},
     policy::{
-        Attempt, Decision, Denial, Digest, Material, NoTrace, Reason,
+        Attempt, Basis, Decision, Denial, Digest, Material, NoTrace, Reason,
         algorithm::{Mechanism, Scheme},
         decide,
         public_key::KeyId,
     },
-    policy_cache::Loaded,
+    policy_cache::{Loaded, Unusable},
 };
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -165,6 +165,12 @@ impl Gate {
         self.release(&session.slot, mechanism, key, &prepared).map(Given::Signature)
     }
 
+    fn judge<'a>(&'a self, asked: Asked<'a>, loaded: &'a Arc<Loaded>) -> (Asked<'a>, Decision) {
+        let asked = self.asked(asked, loaded);
+        let decision = self.decide(&asked);
+        (asked, decision)
+    }
+
     /// From complete data to a verified signature.
     pub(super) fn release(
         &self,
@@ -174,11 +180,18 @@ impl Gate {
         prepared: &Prepared,
     ) -> Result<Vec<u8>, Error> {
         let now = Timestamp::now();
-        let asked = Asked::of(slot, mechanism, Some(prepared), now);
-        let loaded = self.policy.fresh(now).map_err(|unusable| self.refuse(&asked, &unusable.denial()))?;
+        let asked = || Asked::of(slot, mechanism, Some(prepared), now);
+        let unusable = |unusable: Arc<Unusable>| self.refuse(&asked(), &unusable.denial());
+        let known = self.policy.fresh_but_for_grants(now).map_err(unusable)?;
+        let judged = self.judge(asked(), &known);
+        // No grant bears on what a member may do alone: only for the others the grants are looked at as well.
+        let loaded = match &judged.1 {
+            Decision::Permit(permit) if matches!(permit.basis(), Basis::Member) => Arc::clone(&known),
+            Decision::Permit(_) | Decision::Deny(_) => self.policy.fresh(now).map_err(unusable)?,
+        };
         self.say_notice(&loaded, now);
-        let asked = self.asked(asked, &loaded);
-        let permit = match self.decide(&asked) {
+        let (asked, decision) = if Arc::ptr_eq(&known, &loaded) { judged } else { self.judge(asked(), &loaded) };
+        let permit = match decision {
             Decision::Permit(permit) => permit,
             Decision::Deny(denial) => return Err(self.refuse(&asked, &self.with_request(&asked, denial))),
         };

@@ -124,7 +124,13 @@ impl Store {
         let (lines, tail) = text.split_at(complete);
         let is_last = ending.is_over && row.folded.saturating_add(read) >= length;
         let has_room = ending.is_over && !room.is_empty();
-        let fault = if has_room && room.iter().any(|byte| *byte != 0) {
+        let is_gap = match room.iter().any(|byte| *byte != 0) {
+            // Whoever writes a line while it is read may have written its end before its beginning is seen: then it is
+            // there at a second look.
+            true if !ending.is_over => is_still_zero(file, row.folded.saturating_add(length_of(text.len()))),
+            is_gap => is_gap,
+        };
+        let fault = if is_gap {
             Some((Fault::Changed, "has a gap"))
         } else if complete == 0 && tail.len() >= LONGEST_LINE {
             Some((Fault::Changed, "holds what is no line"))
@@ -133,6 +139,7 @@ impl Store {
         } else {
             None
         };
+        let said = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last.saturating_add(1));
         let ends = is_last && ending.sweeps && !row.ended;
         if complete == 0 && length >= row.folded && fault.is_none() && !has_room && !ends {
             return Ok((row, 0));
@@ -147,13 +154,17 @@ impl Store {
                 folding.line(line.strip_suffix(b"\n").unwrap_or(line))?;
             }
             if let Some((fault, words)) = fault {
-                let rest = bytes.get(complete..).unwrap_or_default();
-                let unread = rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last.saturating_add(1));
-                let unread = rest.get(..unread).unwrap_or_default();
+                let unread = bytes.get(complete..said).unwrap_or_default();
                 folding
                     .fault(fault, &format!("{words}: {} bytes, SHA-256 {}", unread.len(), RecordHash::of(unread)))?;
             }
-            let done = if fault.is_some() || has_room { bytes.len() } else { complete };
+            let done = match fault {
+                // What follows is a line again, of a writer who goes on.
+                Some(_) if !ending.is_over => said,
+                Some(_) => bytes.len(),
+                None if has_room => bytes.len(),
+                None => complete,
+            };
             folding.row.folded = folding.row.folded.saturating_add(length_of(done));
             // Only a transaction that waits for the disk may say so: the file is removed after it.
             folding.row.ended = ends;
@@ -165,7 +176,8 @@ impl Store {
     /// Forgets the journals whose files are gone; one that should still be there is a fault.
     fn forget_removed(&mut self, place: &Path, reach: Reach) -> Result<(), LedgerError> {
         let is_gone = |row: &JournalRow| match fs::symlink_metadata(place.join(&row.name)) {
-            Ok(_) => false,
+            // A link may lead to it, but it is not where it was.
+            Ok(metadata) => !metadata.is_file(),
             Err(error) => error.kind() == io::ErrorKind::NotFound,
         };
         let gone: Vec<JournalRow> = self.rows().journals()?.into_iter().filter(is_gone).collect();
@@ -441,6 +453,11 @@ fn names(place: &Path) -> Result<BTreeSet<String>, LedgerError> {
     };
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     Ok(names.filter(|name| journal::is_name(name)).collect())
+}
+
+fn is_still_zero(mut file: &File, at: u64) -> bool {
+    let mut byte = [1];
+    file.seek(SeekFrom::Start(at)).and_then(|_| file.read_exact(&mut byte)).is_ok() && byte == [0]
 }
 
 fn length_of(bytes: usize) -> u64 {

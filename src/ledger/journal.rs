@@ -133,6 +133,11 @@ impl Journal {
         &self.name
     }
 
+    /// The latest time in it, or in the ledger when it began.
+    pub(crate) fn trusted(&self) -> Timestamp {
+        self.writing.lock().trusted
+    }
+
     /// Writes an intent. When this returns, the disk has it, or the kernel where nobody waits for the disk.
     pub(crate) fn reserve(self: &Arc<Journal>, facts: &Facts<'_>) -> Result<Noted, JournalError> {
         let monotonic_us = host_clock::monotonic_us();
@@ -169,17 +174,16 @@ impl Journal {
     fn look(&self, writing: &mut Writing, now_us: Option<u64>) -> Result<(), JournalError> {
         let now_us = now_us.unwrap_or(u64::MAX);
         if self.syncing.is_some() || now_us.saturating_sub(writing.looked_us) >= LOOK_EVERY_US {
-            let lying = |path: &Path, identity: FileIdentity| {
-                platform::stamp(path).ok().filter(|now| (now.device, now.inode) == identity)
-            };
+            let lies =
+                |path: &Path, identity: FileIdentity| platform::identity(path).is_ok_and(|found| found == identity);
             let (database, opened) = &self.database;
-            let lies = lying(&self.path, self.identity);
-            if lies.as_ref().is_some_and(|now| now.size < writing.bytes) {
+            writing.is_broken |= !lies(&self.path, self.identity) || !lies(database, *opened);
+            let length = self.file.as_deref().and_then(|file| file.metadata().ok()).map(|metadata| metadata.len());
+            if !writing.is_broken && length.is_none_or(|length| length < writing.bytes) {
                 writing.is_broken = true;
                 let what = format!("`{}` was made shorter than what was written to it", self.path.display());
                 return Err(JournalError::Refused(LedgerError::Damaged(what)));
             }
-            writing.is_broken |= lies.is_none() || lying(database, *opened).is_none();
             writing.looked_us = now_us;
         }
         if writing.is_broken { Err(JournalError::Ended) } else { Ok(()) }
@@ -199,7 +203,9 @@ impl Journal {
         encode(&mut writing.line, Position { number, previous: &writing.last, monotonic_us: None });
         let hash = RecordHash::of(&writing.line);
         writing.line.push(b'\n');
-        let written = self.make_room(file, writing).and_then(|()| write_once(file, &writing.line, writing.bytes));
+        // Where there is no space for room, there may still be some for the line.
+        let _ = self.make_room(file, writing);
+        let written = write_once(file, &writing.line, writing.bytes);
         let refused = match written {
             Ok(count) if count == writing.line.len() => {
                 let length = length_of(count);
@@ -222,8 +228,10 @@ impl Journal {
     fn make_room(&self, file: &fs::File, writing: &mut Writing) -> io::Result<()> {
         let needed = writing.bytes.saturating_add(length_of(writing.line.len()));
         while self.syncing.is_some() && writing.room < needed {
-            let more = write_once(file, &ROOM, writing.room)?;
-            writing.room = writing.room.saturating_add(length_of(more));
+            match write_once(file, &ROOM, writing.room)? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                more => writing.room = writing.room.saturating_add(length_of(more)),
+            }
         }
         Ok(())
     }
@@ -231,12 +239,10 @@ impl Journal {
     /// Waits until the file is on the disk up to `end`, if records wait for the disk.
     fn bring_to_disk(&self, end: u64) -> Result<(), LedgerError> {
         let Some((syncing, file)) = self.syncing.as_ref().zip(self.file.as_deref()) else { return Ok(()) };
-        let done = syncing.wait_for(end, || {
+        syncing.wait_for(end, || {
             let written = self.writing.lock().bytes;
             file.sync_data().map(|()| written).map_err(|error| folder::failed(&self.path, &error))
-        });
-        // What failed, or is still under way after so long, shall not be waited for again.
-        done.inspect_err(|_| self.writing.lock().is_broken = true)
+        })
     }
 }
 

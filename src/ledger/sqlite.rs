@@ -4,8 +4,8 @@
 //! Read next: `store.rs` (one transaction), `group.rs` (how threads share it), `journal.rs`.
 
 use super::{
-    Act, Basis, GrantId, Intent, Ledger, LedgerError, Login, Outcome, Place, Presented, Record, Refusal, Reservation,
-    WAIT, Whose,
+    Act, Basis, Durability, GrantId, Intent, Ledger, LedgerError, Login, Outcome, Place, Presented, Record, Refusal,
+    Reservation, WAIT, Whose,
     draft::{self, Answer, Counted, Job, Spent},
     fold::Reach,
     group::Group,
@@ -48,6 +48,8 @@ pub struct SqliteLedger {
     writer: Mutex<Writer>,
     reader: Mutex<Option<(Connection, PathBuf)>>,
     journal: Mutex<Option<Arc<Journal>>>,
+    /// The latest time that a journal knew when it was left.
+    left_at: Mutex<Timestamp>,
     uncounted: AtomicU64,
     before_journal: u64,
     longest_journal: u64,
@@ -88,6 +90,7 @@ impl SqliteLedger {
             writer: Mutex::default(),
             reader: Mutex::default(),
             journal: Mutex::default(),
+            left_at: Mutex::new(Timestamp::MIN),
             uncounted: AtomicU64::new(0),
             before_journal: BEFORE_JOURNAL,
             longest_journal: LONGEST_JOURNAL,
@@ -161,6 +164,8 @@ impl SqliteLedger {
             };
             match journal.reserve(&intent.facts) {
                 Ok(noted) => return Ok(noted),
+                // The journal knows a later time than the ledger: it stays.
+                Err(JournalError::Refused(error @ LedgerError::ClockTurnedBack { .. })) => return Err(error),
                 Err(JournalError::Refused(error)) => {
                     self.leave_journal(&journal);
                     return Err(error);
@@ -185,10 +190,11 @@ impl SqliteLedger {
                 store.fold(Reach::ALL)?;
             }
             let tail = store.rows().tail()?.ok_or_else(|| LedgerError::Damaged("it has no record".to_owned()))?;
-            if tail.trusted.duration_since(now) > super::CLOCK_TOLERANCE {
-                return Err(LedgerError::ClockTurnedBack { now, trusted: tail.trusted });
+            let trusted = tail.trusted.max(*self.left_at.lock());
+            if trusted.duration_since(now) > super::CLOCK_TOLERANCE {
+                return Err(LedgerError::ClockTurnedBack { now, trusted });
             }
-            let journal = Arc::new(store.begin_journal(mode, tail.trusted)?);
+            let journal = Arc::new(store.begin_journal(mode, trusted)?);
             *self.journal.lock() = Some(Arc::clone(&journal));
             Ok(journal)
         })
@@ -198,6 +204,8 @@ impl SqliteLedger {
     fn leave_journal(&self, journal: &Arc<Journal>) {
         let mut open = self.journal.lock();
         if open.as_ref().is_some_and(|open| Arc::ptr_eq(open, journal)) {
+            let mut left_at = self.left_at.lock();
+            *left_at = journal.trusted().max(*left_at);
             *open = None;
         }
     }
@@ -330,7 +338,8 @@ impl Ledger for SqliteLedger {
         let spent = Spent { grant: reserve.grant.clone(), rated: reserve.rate_per_hour.is_some() };
         match self.submit(Job::Reserve(reserve))? {
             Answer::Reserved(reserved) => {
-                let under_way = Some(self.group.begin());
+                // Outcomes wait for each other where transactions are dear; else each is written at once.
+                let under_way = (self.settings.durability == Durability::Full).then(|| self.group.begin());
                 Ok(Reservation::counted(Counted { reserved, spent, outcome, under_way }))
             }
             Answer::Refused(error) => Err(error),

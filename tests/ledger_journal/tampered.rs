@@ -9,10 +9,11 @@ use crate::{
 use signgate_pkcs11::{
     audit::verify::Report,
     config::Durability,
-    ledger::{Act, Calling, DecisionId, Kind, Ledger, LedgerError, Mode, Record, Settings, adopt, create},
+    ledger::{Act, Calling, DecisionId, Ending, Kind, Ledger, LedgerError, Mode, Record, Settings, adopt, create},
 };
 use std::{
-    fs,
+    fs::{self, OpenOptions},
+    os::unix::fs::{FileExt, symlink},
     path::{Path, PathBuf},
     thread,
     time::Duration,
@@ -148,6 +149,47 @@ fn room_that_a_killed_writer_did_not_use_is_nothing_and_a_gap_in_what_it_wrote_i
 }
 
 #[test]
+fn a_gap_in_a_journal_that_is_still_written_hides_nothing() {
+    for durability in BOTH {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = made_as(durability, folder.path());
+        let ledger = begun(&settings);
+        sign(&ledger);
+        assert_eq!(records(&settings).len(), 3);
+        let path = journals(&settings).pop().unwrap();
+        let text = fs::read(&path).unwrap();
+        let end = text.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+        (0..3).for_each(|_| sign(&ledger));
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        file.write_all_at(&[0; 3], u64::try_from(end).unwrap() + 40).unwrap();
+        let told = |report: Report| report.problems.iter().any(|problem| problem.what.contains("has a gap"));
+        assert!(told(proved(&settings)));
+        sign(&ledger);
+        let found = records(&settings);
+        assert_eq!(found.last().unwrap().ending, Some(Ending::Released), "what comes later is read");
+    }
+}
+
+#[test]
+fn a_journal_with_a_link_in_its_place_is_a_fault_and_its_writer_begins_another() {
+    for durability in BOTH {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = made_as(durability, folder.path());
+        let ledger = begun(&settings);
+        sign(&ledger);
+        let path = journals(&settings).pop().unwrap();
+        let elsewhere = folder.path().join("elsewhere");
+        fs::rename(&path, &elsewhere).unwrap();
+        symlink(&elsewhere, &path).unwrap();
+        wait_for_a_look(durability);
+        sign(&ledger);
+        assert_eq!(journals(&settings).len(), 2);
+        let report = proved(&settings);
+        assert!(report.problems.iter().any(|problem| problem.what.contains("is gone")), "{:?}", report.problems);
+    }
+}
+
+#[test]
 fn a_writer_whose_journal_is_cut_refuses_once_and_says_why() {
     for durability in BOTH {
         let folder = tempfile::tempdir().unwrap();
@@ -216,11 +258,19 @@ fn a_clock_turned_back_is_refused_here_as_well() {
     let ledger = begun(&settings);
     let hours = |hours| noon().checked_add(jiff::SignedDuration::from_hours(hours)).unwrap();
     drop(ledger.reserve(&intent(hours(2), None)).unwrap());
+    for _ in 0..2 {
+        let error = ledger.reserve(&intent(hours(1), None)).unwrap_err();
+        assert!(matches!(error, LedgerError::ClockTurnedBack { .. }), "{error}");
+    }
+    // Nor does another journal of this process forget it.
+    fs::remove_file(journals(&settings).pop().unwrap()).unwrap();
+    wait_for_a_look(Durability::Normal);
     let error = ledger.reserve(&intent(hours(1), None)).unwrap_err();
     assert!(matches!(error, LedgerError::ClockTurnedBack { .. }), "{error}");
+    drop(ledger.reserve(&intent(hours(2), None)).unwrap());
     // The next process learns of it from the chain.
     drop(ledger);
-    assert_eq!(records(&settings).len(), 2);
+    assert_eq!(records(&settings).iter().filter(|record| record.kind == Kind::Intent).count(), 1);
     let error = begun(&settings).reserve(&intent(hours(1), None)).unwrap_err();
     assert!(matches!(error, LedgerError::ClockTurnedBack { .. }), "{error}");
 }

@@ -93,7 +93,7 @@ unsafe fn sign(
     // SAFETY: promised by the caller: a handle, which stays his.
     let artifact = unsafe { shown(&gate, file) };
     let call = DigestCall { metadata: metadata.as_deref(), algorithm, digest: digest.as_deref(), artifact };
-    let (signature, made) = gate.sign_digest(&call, |expected| Made::of(expected))?;
+    let (signature, made) = gate.sign_digest(&call, Made::of)?;
     if signature.len() > made.room.length {
         return Err(Answer::Fault);
     }

@@ -362,7 +362,7 @@ fn a_digest_from_signtool_gets_the_answer_that_c_sign_gives() {
             let slots = gate.slot_ids();
             let slot = slots.into_iter().find(|slot| &*gate.slot(*slot).unwrap().signer == "s").unwrap();
             let session = gate.open_session(slot, false).unwrap();
-            gate.find(session, &[(0, 3u64.to_ne_bytes().to_vec())]).unwrap();
+            gate.find(session, &[(0, cryptoki_sys::CKO_PRIVATE_KEY.to_ne_bytes().to_vec())]).unwrap();
             let key = gate.found(session, 1).unwrap()[0];
             let begun = gate.sign_init(session, Ok(Requested { mechanism: Mechanism::Ecdsa, pss: None }), key);
             begun.and_then(|()| gate.sign(session, &&DIGEST[..], Room::Bytes(64))).is_ok()

@@ -17,11 +17,11 @@ use crate::gate::{
 use parking_lot::Mutex;
 use std::{fs::File, io, mem::ManuallyDrop, os::windows::io::FromRawHandle, ptr, sync::Arc};
 use windows_sys::Win32::{
-    Foundation::{CRYPT_E_EXISTS, GetLastError, HANDLE, INVALID_HANDLE_VALUE},
+    Foundation::{HANDLE, INVALID_HANDLE_VALUE},
     Security::Cryptography::{
-        ALG_ID, CERT_CONTEXT, CERT_STORE_ADD_NEW, CRYPT_INTEGER_BLOB, CertAddCertificateContextToStore,
-        CertCreateCertificateContext, CertDeleteCertificateFromStore, CertFreeCertificateContext, HCERTSTORE,
-        PKCS_7_ASN_ENCODING, X509_ASN_ENCODING,
+        ALG_ID, CERT_CONTEXT, CERT_FIND_EXISTING, CERT_STORE_ADD_NEW, CRYPT_INTEGER_BLOB,
+        CertAddCertificateContextToStore, CertCreateCertificateContext, CertDeleteCertificateFromStore,
+        CertFindCertificateInStore, CertFreeCertificateContext, HCERTSTORE, PKCS_7_ASN_ENCODING, X509_ASN_ENCODING,
     },
     Storage::FileSystem::{FILE_TYPE_DISK, GetFileType},
     System::Memory::{GetProcessHeap, HeapAlloc, HeapFree},
@@ -29,6 +29,9 @@ use windows_sys::Win32::{
 
 /// The longest metadata and digests that are looked at; what is longer is refused in the same words.
 const MOST_IN: u32 = 64 * 1024;
+
+/// How certificates are written here.
+const ENCODING: u32 = X509_ASN_ENCODING | PKCS_7_ASN_ENCODING;
 
 /// signtool's way to a signature, for versions that hand over no file.
 ///
@@ -93,7 +96,7 @@ unsafe fn sign(
     // SAFETY: promised by the caller: a handle, which stays his.
     let artifact = unsafe { shown(&gate, file) };
     let call = DigestCall { metadata: metadata.as_deref(), algorithm, digest: digest.as_deref(), artifact };
-    let (signature, made) = gate.sign_digest(&call, |expected| Made::of(expected))?;
+    let (signature, made) = gate.sign_digest(&call, Made::of)?;
     if signature.len() > made.room.length {
         return Err(Answer::Fault);
     }
@@ -208,8 +211,7 @@ impl Certificate {
     fn of(der: &[u8]) -> Result<Certificate, Answer> {
         let length = u32::try_from(der.len()).map_err(|_| Answer::NoMemory)?;
         // SAFETY: `der` has `length` bytes, which are copied.
-        let context =
-            unsafe { CertCreateCertificateContext(X509_ASN_ENCODING | PKCS_7_ASN_ENCODING, der.as_ptr(), length) };
+        let context = unsafe { CertCreateCertificateContext(ENCODING, der.as_ptr(), length) };
         if context.is_null() {
             life::say("signtool: Windows can not read a certificate of the signer. Next: signgate policy lint");
             return Err(Answer::NoMemory);
@@ -220,7 +222,7 @@ impl Certificate {
 
 impl Drop for Certificate {
     fn drop(&mut self) {
-        // SAFETY: made by `of` and not handed over.
+        // SAFETY: a context of ours that was not handed over.
         let _ = unsafe { CertFreeCertificateContext(self.0) };
     }
 }
@@ -258,18 +260,23 @@ impl Added {
     unsafe fn to(store: HCERTSTORE, certificates: &[Certificate]) -> Result<Added, Answer> {
         let mut added = Added(Vec::with_capacity(certificates.len()));
         for Certificate(context) in certificates {
-            let mut copy = ptr::null_mut();
-            // SAFETY: a store by the caller's promise, a context of ours, and a place for the new one.
-            let done = unsafe { CertAddCertificateContextToStore(store, *context, CERT_STORE_ADD_NEW, &raw mut copy) };
-            if done != 0 {
-                added.0.push(copy.cast_const());
+            // SAFETY: a store by the caller's promise, a context of ours; what is found is freed.
+            let known = unsafe {
+                CertFindCertificateInStore(store, ENCODING, 0, CERT_FIND_EXISTING, context.cast(), ptr::null())
+            };
+            if !known.is_null() {
+                // One that is there already is not ours to take out again.
+                drop(Certificate(known));
                 continue;
             }
-            // SAFETY: reads this thread's last error. One that is there already is not ours to take out.
-            if unsafe { GetLastError() } != CRYPT_E_EXISTS.cast_unsigned() {
+            let mut copy = ptr::null_mut();
+            // SAFETY: as above, and a place for the store's own context.
+            let done = unsafe { CertAddCertificateContextToStore(store, *context, CERT_STORE_ADD_NEW, &raw mut copy) };
+            if done == 0 {
                 life::say("signtool: a certificate can not be put into the store that signtool gave");
                 return Err(Answer::NoMemory);
             }
+            added.0.push(copy.cast_const());
         }
         Ok(added)
     }

@@ -93,6 +93,7 @@ pub(super) unsafe extern "C" fn C_GetMechanismList(
     })
 }
 
+#[cfg_attr(windows, expect(clippy::useless_conversion, reason = "needed where CK_ULONG has 64 bits"))]
 pub(super) unsafe extern "C" fn C_GetMechanismInfo(
     slot: ck::CK_SLOT_ID,
     number: ck::CK_MECHANISM_TYPE,

@@ -5,7 +5,7 @@
 
 use super::situation::Situation;
 use signgate_pkcs11::{
-    identity,
+    identity, platform,
     policy::{Attempt, Basis, Caller, Decision, Grant, GrantSet, NoTrace, Scope, algorithm::Hash, decide},
 };
 use std::path::{Path, PathBuf};
@@ -47,7 +47,7 @@ impl Facts {
         }
         if let Some(path) = &self.application {
             // The module sees where the program really is.
-            let path = path.canonicalize().unwrap_or_else(|_| path.clone());
+            let path = platform::canonical(path).unwrap_or_else(|_| path.clone());
             situation.caller.application_sha256 = hashed_if_needed(situation, signer, &path);
             situation.caller.application = Some(path.to_string_lossy().into_owned());
         }

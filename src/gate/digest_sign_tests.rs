@@ -5,6 +5,8 @@ use super::{
     Gate,
     digest_sign::{CALG_SHA_256, CALG_SHA_384, CALG_SHA_512, CALG_SHA1, DigestCall},
     hresult::Answer,
+    operation::Requested,
+    sign::Room,
     tests::configuration,
     token::{SignRequest, SignedWith, SoughtKey, Token, TokenError, Tokens},
     verify::{Signed, verify},
@@ -200,15 +202,13 @@ fn ec_key() -> Key {
 fn certificate(spki: &[u8]) -> Vec<u8> {
     let element = |tag: u8, parts: &[&[u8]]| {
         let content = parts.concat();
-        let head = [&[tag, 0x82][..], &u16::try_from(content.len()).unwrap().to_be_bytes()[..]].concat();
-        let short = [tag, u8::try_from(content.len() & 0x7f).unwrap()];
-        if content.len() < 0x80 {
-            [&short[..], &content].concat()
-        } else if content.len() < 0x100 {
-            [&[tag, 0x81, u8::try_from(content.len()).unwrap()][..], &content].concat()
-        } else {
-            [&head[..], &content].concat()
-        }
+        let [high, low] = u16::try_from(content.len()).unwrap().to_be_bytes();
+        let head = match content.len() {
+            ..0x80 => vec![tag, low],
+            0x80..0x100 => vec![tag, 0x81, low],
+            _ => vec![tag, 0x82, high, low],
+        };
+        [head, content].concat()
     };
     let ecdsa_with_sha256 = element(0x30, &[&[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02]]);
     let common_name = element(0x30, &[&[0x06, 0x03, 0x55, 0x04, 0x03], &element(0x0c, &[b"signtool test"])]);
@@ -340,6 +340,40 @@ fn what_the_policy_does_not_allow_is_not_permitted_or_a_wrong_algorithm() {
         document["signers"]["s"]["certificate_chain"] = json!([pem]);
     };
     Stage::ec(edwards).refuses(good(), Answer::BadAlgorithm, "SG-MECHANISM-NOT-ALLOWED");
+}
+
+#[test]
+fn a_digest_from_signtool_gets_the_answer_that_c_sign_gives() {
+    let changes: [fn(&mut Value); 8] = [
+        |_| {},
+        |document| document["signers"]["s"]["members"][0]["role"] = json!("auditor"),
+        |document| document["signers"]["s"]["status"] = json!("disabled"),
+        |document| document["keypairs"]["k"]["status"] = json!("suspended"),
+        |document| document["keypairs"]["k"]["status"] = json!("offline"),
+        |document| document["keypairs"]["k"]["allowed_digests"] = json!(["sha512"]),
+        |document| document["signers"]["s"]["where"] = json!({ "hosts": ["another-host"] }),
+        |document| document["signers"]["s"]["where"] = json!({ "artifact_digests": ["ab".repeat(32)] }),
+    ];
+    for change in changes {
+        let (one, other) = (Stage::ec(change), Stage::ec(change));
+        let by_signtool = one.call(good()).is_ok();
+        let by_pkcs11 = {
+            let gate = &other.gate;
+            let slots = gate.slot_ids();
+            let slot = slots.into_iter().find(|slot| &*gate.slot(*slot).unwrap().signer == "s").unwrap();
+            let session = gate.open_session(slot, false).unwrap();
+            gate.find(session, &[(0, cryptoki_sys::CKO_PRIVATE_KEY.to_ne_bytes().to_vec())]).unwrap();
+            let key = gate.found(session, 1).unwrap()[0];
+            let begun = gate.sign_init(session, Ok(Requested { mechanism: Mechanism::Ecdsa, pss: None }), key);
+            begun.and_then(|()| gate.sign(session, &&DIGEST[..], Room::Bytes(64))).is_ok()
+        };
+        assert_eq!(by_signtool, by_pkcs11);
+        assert_eq!(one.refusals(), other.refusals());
+        let details =
+            |stage: &Stage| stage.ledger.records().into_iter().map(|record| record.detail).collect::<Vec<_>>();
+        assert_eq!(details(&one), details(&other));
+        assert_eq!(one.asked(), other.asked());
+    }
 }
 
 #[test]

@@ -123,6 +123,7 @@ fn last_refusal(key: &PublicKey) -> Object {
     Object { kind: Kind::LastRefusal, attributes: list }
 }
 
+#[cfg_attr(windows, expect(clippy::useless_conversion, reason = "needed where CK_ULONG has 64 bits"))]
 fn public_key(signer: &str, key: &PublicKey, id: &[u8], subject: &[u8]) -> Object {
     let mut list = stored(ck::CKO_PUBLIC_KEY, false, signer, key.id().0.as_slice());
     key_common(&mut list, key, id, subject);

@@ -376,6 +376,9 @@ mod tests {
                 release: text(8),
                 policy: flag.then_some(Policy { version: u64::MAX, sha256: &[5; 32] }),
             };
+            let stands = |facts: &Facts<'_>| { let mut bytes = Vec::new(); standing(&mut bytes, facts); bytes };
+            let other_file = Facts { artifact: Some(&[0x5c; 32]), ..facts };
+            prop_assert_ne!(stands(&facts), stands(&other_file), "an intent is not like one for another file");
             let previous = RecordHash([0xab; 32]);
             let mut line = Vec::new();
             intent(&mut line, &facts, position(&previous));

@@ -110,7 +110,7 @@ policy() {
 JSON
 }
 
-# configuration FILE ADMIN-FOLDER BACKING [enforced]
+# configuration FILE ADMIN-FOLDER BACKING [enforced [DURABILITY]]
 configuration() {
   cat >"$scene/$1" <<TOML
 mode = "${4:-advisory}"
@@ -128,6 +128,9 @@ module = '$3'
 [backend.tokens.hsm]
 label = "backing"
 pin_file = 'C:\\signgate-scene\\hsm.pin'
+
+[audit]
+durability = "${5:-full}"
 TOML
   chmod 644 "$scene/$1"
 }
@@ -164,6 +167,40 @@ expect "a C host signs with a service token as the PIN" 0 "C_Login 0x0" \
   host release "$token" 'C:\signgate-scene\data' 'C:\signgate-scene\signature2'
 expect "openssl verifies that one, too" 0 "Verified OK" \
   openssl dgst -sha256 -verify "$scene/key.pub" -signature "$scene/signature2" "$scene/data"
+
+# Four processes at once, each with two signatures or more of its own behind it in the same ledger.
+together() {
+  local number children=() bad=0
+  for number in 1 2 3 4; do
+    host release - 'C:\signgate-scene\data' "C:\\signgate-scene\\together$number" >"$scene/together$number.txt" 2>&1 &
+    children+=($!)
+  done
+  for number in "${children[@]}"; do
+    wait "$number" || bad=1
+  done
+  cat "$scene"/together*.txt
+  for number in 1 2 3 4; do
+    openssl dgst -sha256 -verify "$scene/key.pub" -signature "$scene/together$number" "$scene/data" || bad=1
+  done
+  return "$bad"
+}
+expect "four processes sign at once" 0 "Verified OK" together
+configuration normal.toml admin "$backing" "" normal
+SIGNGATE_CONFIG='C:\signgate-scene\normal.toml' expect "with durability normal, records go to a journal" 0 "C_Sign 0x0" \
+  host release - 'C:\signgate-scene\data' 'C:\signgate-scene\signature3'
+SIGNGATE_CONFIG='C:\signgate-scene\normal.toml' expect "and from there into the chain" 0 "ok    journals" signgate doctor
+
+# ---- who is calling, and which configuration counts ----
+
+USERNAME=mallory USERDOMAIN=ELSEWHERE expect "variables do not say who is calling" 0 "C_Sign 0x0" \
+  "$wine" wine cmd /c "set USERNAME=mallory&& set USERDOMAIN=ELSEWHERE&& $(windows_path "$PWD/target/windows/tests/host.exe") \
+$(windows_path "$built/signgate_pkcs11.dll") release - C:\\signgate-scene\\data C:\\signgate-scene\\signature4"
+mkdir -p "$prefix/drive_c/ProgramData/signgate"
+chmod 755 "$prefix/drive_c/ProgramData" "$prefix/drive_c/ProgramData/signgate"
+cp "$scene/signgate.toml" "$prefix/drive_c/ProgramData/signgate/signgate.toml"
+SIGNGATE_CONFIG='C:\no such.toml' ProgramData='C:\nowhere' \
+  expect "the machine's configuration counts, whatever the variables say" 0 'ProgramData\signgate\signgate.toml' signgate doctor
+rm -r "$prefix/drive_c/ProgramData/signgate"
 
 # ---- refusals ----
 

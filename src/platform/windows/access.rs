@@ -27,8 +27,8 @@ use windows_sys::Win32::{
         PSECURITY_DESCRIPTOR, PSID, SECURITY_ATTRIBUTES, SetFileSecurityW,
     },
     Storage::FileSystem::{
-        CREATE_NEW, CreateFileW, FILE_ATTRIBUTE_NORMAL, FILE_FLAG_OPEN_REPARSE_POINT, FILE_SHARE_DELETE,
-        FILE_SHARE_READ, FILE_SHARE_WRITE,
+        CREATE_NEW, CreateDirectoryW, CreateFileW, FILE_ATTRIBUTE_NORMAL, FILE_FLAG_OPEN_REPARSE_POINT,
+        FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE,
     },
 };
 
@@ -178,6 +178,20 @@ pub(super) fn close(path: &Path, is_folder: bool) -> io::Result<()> {
     if set == 0 { Err(last_error()) } else { Ok(()) }
 }
 
+/// Makes a folder that was not there, closed from its beginning.
+pub(super) fn create_folder(path: &Path) -> io::Result<()> {
+    let descriptor = closed_descriptor(true)?;
+    let attributes = SECURITY_ATTRIBUTES {
+        nLength: u32::try_from(size_of::<SECURITY_ATTRIBUTES>()).unwrap_or_default(),
+        lpSecurityDescriptor: descriptor.0.cast::<c_void>(),
+        bInheritHandle: 0,
+    };
+    let path = wide::of(path.as_os_str())?;
+    // SAFETY: a path that ends with a NUL, and attributes whose descriptor is still there.
+    let made = unsafe { CreateDirectoryW(path.as_ptr(), &raw const attributes) };
+    if made == 0 { Err(last_error()) } else { Ok(()) }
+}
+
 /// Makes a file for reading and writing that was not there; a closed one is closed from its beginning.
 pub(super) fn create(path: &Path, is_closed: bool) -> io::Result<File> {
     let descriptor = if is_closed { Some(closed_descriptor(false)?) } else { None };
@@ -247,5 +261,9 @@ mod tests {
         create(&path, true).unwrap();
         assert_eq!(exposure(&path, Closed::ToAllButUs).unwrap(), None);
         assert!(create(&path, true).is_err(), "it was there already");
+        let path = folder.path().join("folder");
+        create_folder(&path).unwrap();
+        assert_eq!(exposure(&path, Closed::ToAllButUs).unwrap(), None);
+        assert_eq!(create_folder(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
     }
 }

@@ -142,7 +142,7 @@ pub fn open_or_create(path: &Path, mode: u32, truncate: bool) -> io::Result<File
     }
 }
 
-/// Makes a folder and those above it that are absent.
+/// Makes a folder, closed to others, and those above it that are absent.
 ///
 /// # Errors
 /// The system refused.
@@ -150,8 +150,10 @@ pub fn create_folder(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_dir() => Ok(()),
         Ok(_) | Err(_) => {
-            fs::create_dir_all(path)?;
-            access::close(path, true)
+            if let Some(above) = path.parent() {
+                fs::create_dir_all(above)?;
+            }
+            access::create_folder(path)
         }
     }
 }
@@ -161,8 +163,7 @@ pub fn create_folder(path: &Path) -> io::Result<()> {
 /// # Errors
 /// It is there, or the system refused.
 pub fn create_private_folder(path: &Path) -> io::Result<()> {
-    fs::create_dir(path)?;
-    access::close(path, true)
+    access::create_folder(path)
 }
 
 /// Closes a file whose mode is for its owner alone, and a folder whose mode leaves nothing to others, unless they are

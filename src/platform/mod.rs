@@ -15,11 +15,7 @@ pub use unix::*;
 #[cfg(windows)]
 pub use windows::*;
 
-use std::{
-    fs::{self, File},
-    io,
-    path::Path,
-};
+use std::{fs::File, io};
 
 /// Tells one file of this host from every other: file system and number in it.
 pub type FileIdentity = (u64, u64);
@@ -54,14 +50,4 @@ pub enum Closed {
     ToOthers,
     /// Everybody but its owner, which has to be this process's account.
     ToAllButUs,
-}
-
-/// Writes what a draft holds in the place of `path`, durably: the content first, then the name.
-///
-/// # Errors
-/// The system refused; the old file is still there.
-pub fn replace(draft: &Path, path: &Path) -> io::Result<()> {
-    fs::rename(draft, path)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    sync_folder(folder.unwrap_or(Path::new(".")))
 }

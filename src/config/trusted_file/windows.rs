@@ -3,7 +3,7 @@
 //! the real folders, each of which is judged. Read next: `../../platform/windows/access.rs`.
 
 use super::{FileError, FileStamp, Owners, Problem};
-use crate::platform::{self, Rights};
+use crate::platform::{self, Entry, Rights};
 use std::{
     fs::{File, OpenOptions},
     os::windows::fs::OpenOptionsExt,
@@ -131,7 +131,8 @@ fn judge_rights(rights: &Rights, owners: Owners, changes: u32) -> Result<bool, P
     }
     let Some(allowed) = &rights.allowed else { return Err(Problem::Unlimited) };
     let mut is_root = platform::is_root(&rights.owner);
-    for entry in allowed.iter().filter(|entry| entry.mask & changes != 0 && !entry.account.is_the_owner()) {
+    let changing = |entry: &&Entry| !entry.is_inherited_only && entry.mask & changes != 0;
+    for entry in allowed.iter().filter(changing).filter(|entry| !entry.account.is_the_owner()) {
         if !owners.include(entry.account) {
             return Err(Problem::Writable { by: entry.account });
         }

@@ -256,6 +256,16 @@ pub fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
     fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
+/// Puts a draft in the place of `path`; the new name is on the disk when this returns.
+///
+/// # Errors
+/// The system refused; the old file is still there.
+pub fn replace(draft: &Path, path: &Path) -> io::Result<()> {
+    fs::rename(draft, path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    sync_folder(folder.unwrap_or(Path::new(".")))
+}
+
 /// Makes the names in a folder durable.
 ///
 /// # Errors

@@ -39,6 +39,8 @@ pub struct Entry {
     pub account: Account,
     /// Which rights.
     pub mask: u32,
+    /// Not on the folder itself: on what is made in it later.
+    pub is_inherited_only: bool,
 }
 
 /// Whose a file is, and who may do what with it.
@@ -111,11 +113,12 @@ fn entries(list: &[u8]) -> Option<Vec<Entry>> {
         let mask = u32::from_le_bytes(*entry.get(4..)?.first_chunk()?);
         match kind {
             // ACCESS_ALLOWED_ACE, ACCESS_ALLOWED_CALLBACK_ACE.
-            0 | 9 if flags & INHERIT_ONLY == 0 => {
-                found.push(Entry { account: Account::of(entry.get(HEAD..)?)?, mask });
+            0 | 9 => {
+                let account = Account::of(entry.get(HEAD..)?)?;
+                found.push(Entry { account, mask, is_inherited_only: flags & INHERIT_ONLY != 0 });
             }
-            // The same for files inside; and ACCESS_DENIED_ACE with its kinds.
-            0 | 9 | 1 | 6 | 10 | 12 => {}
+            // ACCESS_DENIED_ACE with its kinds.
+            1 | 6 | 10 | 12 => {}
             _ => return None,
         }
     }
@@ -137,6 +140,7 @@ pub fn exposure(path: &Path, closed: Closed) -> io::Result<Option<String>> {
         Closed::ToOthers => entry.account.is_everybody(),
         Closed::ToAllButUs => entry.account != us && !entry.account.is_administrator() && !entry.account.is_the_owner(),
     };
+    // In a folder, what will be made in it counts as well.
     if let Some(entry) = allowed.iter().filter(|entry| entry.mask != 0).find(reaches) {
         let who = entry.account;
         let fix = format!("icacls \"{shown}\" /inheritance:d /remove:g *{who}");
@@ -236,9 +240,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_allowed_is_found_and_what_is_denied_or_for_files_inside_is_left_out() {
+    fn what_is_allowed_is_found_and_what_is_denied_is_left_out() {
         let found = entries(&list(&[(0, 0, 2), (1, 0, 4), (0, 8, 8), (0, 3, 16), (9, 0, 32)])).unwrap();
-        assert_eq!(found.iter().map(|entry| entry.mask).collect::<Vec<_>>(), [2, 16, 32]);
+        let told: Vec<_> = found.iter().map(|entry| (entry.mask, entry.is_inherited_only)).collect();
+        assert_eq!(told, [(2, false), (8, true), (16, false), (32, false)]);
         assert!(found.iter().all(|entry| entry.account.is_everybody()));
     }
 

@@ -37,7 +37,7 @@ const ADMINISTRATORS: [&[u32]; 3] =
     [&[18], &[32, 544], &[80, 956_008_885, 3_418_522_649, 1_831_038_044, 1_853_292_631, 2_271_478_464]];
 
 /// Who stands for everybody, or for everybody of some kind, by authority and parts.
-const EVERYBODY: [(u64, &[u32]); 17] = [
+const EVERYBODY: [(u64, &[u32]); 25] = [
     (1, &[0]),       // Everyone
     (2, &[0]),       // LOCAL
     (2, &[1]),       // CONSOLE LOGON
@@ -53,6 +53,14 @@ const EVERYBODY: [(u64, &[u32]); 17] = [
     (5, &[15]),      // This Organization
     (5, &[32, 545]), // Users
     (5, &[32, 546]), // Guests
+    (5, &[32, 554]), // Pre-Windows 2000 Compatible Access
+    (5, &[64, 10]),  // NTLM Authentication
+    (5, &[64, 14]),  // SChannel Authentication
+    (5, &[64, 21]),  // Digest Authentication
+    (5, &[113]),     // Local account
+    (5, &[1000]),    // Other Organization
+    (18, &[1]),      // Authentication authority asserted identity
+    (18, &[2]),      // Service asserted identity
     (15, &[2, 1]),   // ALL APPLICATION PACKAGES
     (15, &[2, 2]),   // ALL RESTRICTED APPLICATION PACKAGES
 ];

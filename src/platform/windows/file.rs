@@ -25,7 +25,8 @@ use windows_sys::Win32::{
         BY_HANDLE_FILE_INFORMATION, FILE_ATTRIBUTE_REPARSE_POINT, FILE_BASIC_INFO, FILE_FLAG_BACKUP_SEMANTICS,
         FILE_FLAG_OPEN_REPARSE_POINT, FILE_LIST_DIRECTORY, FILE_READ_ATTRIBUTES, FILE_SHARE_READ, FILE_SHARE_WRITE,
         FileBasicInfo, GetDiskFreeSpaceExW, GetDriveTypeW, GetFileInformationByHandle, GetFileInformationByHandleEx,
-        GetVolumePathNameW, LOCKFILE_EXCLUSIVE_LOCK, LOCKFILE_FAIL_IMMEDIATELY, LockFileEx, READ_CONTROL, UnlockFileEx,
+        GetVolumePathNameW, LOCKFILE_EXCLUSIVE_LOCK, LOCKFILE_FAIL_IMMEDIATELY, LockFileEx, MOVEFILE_REPLACE_EXISTING,
+        MOVEFILE_WRITE_THROUGH, MoveFileExW, READ_CONTROL, UnlockFileEx,
     },
     System::{
         IO::OVERLAPPED,
@@ -180,6 +181,18 @@ pub fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
         return access::close(path, is_folder);
     }
     Ok(())
+}
+
+/// Puts a draft in the place of `path`; the new name is on the disk when this returns.
+///
+/// # Errors
+/// The system refused; the old file is still there.
+pub fn replace(draft: &Path, path: &Path) -> io::Result<()> {
+    let (draft, path) = (wide::of(draft.as_os_str())?, wide::of(path.as_os_str())?);
+    // SAFETY: two paths that end with a NUL.
+    let moved =
+        unsafe { MoveFileExW(draft.as_ptr(), path.as_ptr(), MOVEFILE_REPLACE_EXISTING | MOVEFILE_WRITE_THROUGH) };
+    if moved == 0 { Err(last_error()) } else { Ok(()) }
 }
 
 /// Windows has no call for it: NTFS keeps names in a journal of its own, in the order in which they were made.

@@ -13,7 +13,10 @@ fn account(parts: &[u32]) -> Account {
 const READ: u32 = FILE_GENERIC_READ;
 
 fn judged(owner: &[u32], entries: &[(&[u32], u32)], owners: Owners, changes: u32) -> Result<bool, String> {
-    let allowed = entries.iter().map(|(parts, mask)| Entry { account: account(parts), mask: *mask }).collect();
+    let allowed = entries
+        .iter()
+        .map(|(parts, mask)| Entry { account: account(parts), mask: *mask, is_inherited_only: false })
+        .collect();
     let rights = Rights { owner: account(owner), allowed: Some(allowed) };
     judge_rights(&rights, owners, changes).map_err(|problem| match problem {
         Problem::Owner { uid, .. } => format!("owner {uid}"),

@@ -96,7 +96,7 @@ impl Gate {
             return Err(refused(&asked, &denial));
         }
         let material = asked.material();
-        // A signer that is not there, or has a key of another kind, is refused by the policy, whatever the mechanism.
+        // A signer that is not there is refused by the policy, whatever the mechanism.
         let mechanism = match material.map(|material| material.public_key.key_type()) {
             Some(KeyType::Ec) => Mechanism::Ecdsa,
             Some(KeyType::Rsa | KeyType::Ed25519) | None => Mechanism::RsaPkcs,
@@ -111,6 +111,12 @@ impl Gate {
         let sees = asked.signer.zip(asked.principal).filter(|(signer, who)| loaded.policy.may_see(who.id, *signer));
         let made = match material.filter(|_| sees.is_some()) {
             Some(material) => {
+                if material.public_key.key_type() == KeyType::Ed25519 {
+                    let detail = format_args!("`{}` has an Ed25519 key, which takes no digest", slot.signer);
+                    let denial = Denial::new(Reason::MechanismNotAllowed, detail)
+                        .with_next("choose a signer with RSA or an elliptic curve of NIST");
+                    return Err(refused(&asked, &denial));
+                }
                 let certificates: Vec<&[u8]> = material.certificates.iter().map(|one| one.der.as_slice()).collect();
                 if certificates.is_empty() {
                     let detail =

@@ -324,9 +324,9 @@ fn what_the_policy_does_not_allow_is_not_permitted_or_a_wrong_algorithm() {
     Stage::ec(suspended).refuses(good(), Answer::NotPermitted, "SG-KEYPAIR-SUSPENDED");
     let other_mechanism =
         |document: &mut Value| document["keypairs"]["k"]["allowed_mechanisms"] = json!(["CKM_RSA_PKCS"]);
-    Stage::ec(other_mechanism).refuses(good(), Answer::BadAlgorithm, "SG-MECHANISM-NOT-ALLOWED");
+    Stage::ec(other_mechanism).refuses(good(), Answer::NotPermitted, "SG-MECHANISM-NOT-ALLOWED");
     let other_hash = |document: &mut Value| document["keypairs"]["k"]["allowed_digests"] = json!(["sha384"]);
-    Stage::ec(other_hash).refuses(good(), Answer::BadAlgorithm, "SG-DIGEST-NOT-ALLOWED");
+    Stage::ec(other_hash).refuses(good(), Answer::NotPermitted, "SG-DIGEST-NOT-ALLOWED");
     let bare = |document: &mut Value| document["signers"]["s"]["certificate_chain"] = json!([]);
     let with_key = |document: &mut Value| {
         bare(document);

@@ -63,6 +63,8 @@ impl Answer {
     #[must_use]
     pub const fn of(error: Error) -> Answer {
         match error {
+            // What the policy lists for a key pair is asked with the data; before that, the input is what is wrong.
+            Error::Denied { class: ReasonClass::Mechanism, late: true } => Answer::NotPermitted,
             Error::Denied { class, .. } => Answer::of_class(class),
             Error::UserNotLoggedIn | Error::PinExpired | Error::PinIncorrect | Error::PinLocked => Answer::NotPermitted,
             Error::Backing(_) | Error::DeviceError => Answer::NotReady,

@@ -160,7 +160,7 @@ fn a_refusal_of_the_policy_and_a_gate_that_can_not_work_are_told_apart() {
         let suspended = |policy: &mut Value| policy["keypairs"]["key"]["status"] = json!("suspended");
         refused(suspended, "0x80090010", "SG-KEYPAIR-SUSPENDED");
         let other_key = |policy: &mut Value| policy["keypairs"]["key"]["allowed_mechanisms"] = json!(["CKM_RSA_PKCS"]);
-        refused(other_key, "0x80090008", "SG-MECHANISM-NOT-ALLOWED");
+        refused(other_key, "0x80090010", "SG-MECHANISM-NOT-ALLOWED");
         let files = |policy: &mut Value| {
             policy["signers"]["mobile-release"]["where"] = json!({ "artifact_digests": ["ab".repeat(32)] });
         };

@@ -302,6 +302,36 @@ fn a_digest_that_is_none_and_a_hash_that_is_not_signed_are_bad_input() {
 }
 
 #[test]
+fn a_refusal_before_the_policy_is_asked_records_what_was_shown_and_no_mechanism_that_is_a_guess() {
+    let nobody = || Stage::with(ec_key(), Environment::of([]), None, |_| {});
+    let unsigned = || {
+        Stage::ec(|document| {
+            document["signers"]["s"]["certificate_chain"] = json!([]);
+            document["signers"]["s"]["keypair"] = json!("bare");
+        })
+    };
+    let shown = |stage: Stage, call: DigestCall<'_>, mechanism: Option<&str>, has_digest: bool| {
+        stage.call(DigestCall { artifact: Some(FILE), ..call }).unwrap_err();
+        let refusal = stage.ledger.records().pop().unwrap();
+        assert_eq!(refusal.kind, Kind::Refusal);
+        assert_eq!(refusal.artifact_sha256.as_deref(), Some("ab".repeat(32).as_str()));
+        let digest = has_digest.then(|| data_encoding::HEXLOWER.encode(call.digest.unwrap()));
+        assert_eq!((refusal.digest, refusal.mechanism.as_deref()), (digest, mechanism), "{:?}", refusal.reason);
+    };
+    let sha1 = DigestCall { algorithm: CALG_SHA1, digest: Some(&[7; 20]), ..good() };
+    let ecdsa = Some(Mechanism::Ecdsa.name());
+    shown(Stage::ec(|_| {}), sha1, ecdsa, true);
+    shown(Stage::ec(|_| {}), DigestCall { algorithm: CALG_SHA_384, ..good() }, ecdsa, false);
+    shown(unsigned(), good(), None, true);
+    shown(nobody(), good(), None, true);
+    shown(Stage::ec(|_| {}), DigestCall { metadata: Some(b"{\"signer\": \"unknown\"}"), ..good() }, None, true);
+    shown(Stage::ec(|_| {}), DigestCall { metadata: Some(b"{\"signer\": \"hidden\"}"), ..good() }, ecdsa, true);
+    let mut without_policy = Stage::ec(|_| {});
+    without_policy.gate.policy = PolicyCache::new(&configuration(Verify::Always));
+    shown(without_policy, good(), None, true);
+}
+
+#[test]
 fn a_signer_that_is_hidden_looks_like_one_that_is_not_there() {
     let stage = Stage::ec(|_| {});
     for name in ["hidden", "nobody-has-this-one"] {

@@ -28,7 +28,7 @@ fn sign(metadata: &str, algorithm: &str, digest: &str, file: &str, out: &Path) -
     let given = |text: &str| (text != "-").then(|| text.to_owned());
     let metadata = given(metadata).map(|path| fs::read(path).expect("metadata"));
     let digest = given(digest).map(|hex| data_encoding::HEXLOWER.decode(hex.as_bytes()).expect("hexadecimal"));
-    let artifact = given(file).map(|path| sha256_of(&mut File::open(path).expect("a file")).expect("its hash"));
+    let artifact = || given(file).map(|path| sha256_of(&mut File::open(path).expect("a file")).expect("its hash"));
     let environment = Environment::from_process();
     let config = Config::find(&environment).map_err(|error| {
         eprintln!("signgate: {error}. Next: {}", error.next);
@@ -41,7 +41,7 @@ fn sign(metadata: &str, algorithm: &str, digest: &str, file: &str, out: &Path) -
         metadata: metadata.as_deref(),
         algorithm: algorithm.parse().expect("a number"),
         digest: digest.as_deref(),
-        artifact,
+        artifact: &artifact,
     };
     let (signature, certificates) = gate
         .sign_digest(&call, |expected| Ok(expected.certificates.iter().map(|one| one.to_vec()).collect::<Vec<_>>()))?;

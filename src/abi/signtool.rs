@@ -94,7 +94,7 @@ unsafe fn sign(
     };
     let gate = without_initialize()?;
     // SAFETY: promised by the caller: a handle, which stays his.
-    let artifact = unsafe { shown(&gate, file) };
+    let artifact = &|| unsafe { shown(&gate, file) };
     let call = DigestCall { metadata: metadata.as_deref(), algorithm, digest: digest.as_deref(), artifact };
     let (signature, made) = gate.sign_digest(&call, Made::of)?;
     if signature.len() > made.room.length {

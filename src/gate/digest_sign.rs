@@ -27,7 +27,7 @@ const PIECE: usize = 64 * 1024;
 const COMMAND: &str = "signgate setup signtool --signer NAME prints a command line that works";
 
 /// What signtool hands over.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct DigestCall<'a> {
     /// The content of the file named by /dmdf; none where there was none.
     pub metadata: Option<&'a [u8]>,
@@ -35,8 +35,9 @@ pub struct DigestCall<'a> {
     pub algorithm: u32,
     /// The digest; none for a NULL pointer.
     pub digest: Option<&'a [u8]>,
-    /// SHA-256 of the file that is being signed, where a handle of it came along.
-    pub artifact: Option<[u8; 32]>,
+    /// Gives SHA-256 of the file that is being signed, where a handle of it came along. Asked once, and only for a digest
+    /// that could be signed: the file may be large.
+    pub artifact: &'a dyn Fn() -> Option<[u8; 32]>,
 }
 
 /// What the caller needs room for, before anything is spent.
@@ -86,7 +87,9 @@ impl Gate {
         now: Timestamp,
     ) -> Result<(Vec<u8>, T), Answer> {
         let shown = hash_of(call.algorithm).filter(|hash| hash.length() == digest.len()).map(|hash| (hash, digest));
-        let asked = Asked { digest: shown, artifact: call.artifact.as_ref(), ..Asked::login(slot, now) };
+        let hash = signed(call.algorithm, digest);
+        let artifact = hash.as_ref().ok().and_then(|_| (call.artifact)());
+        let asked = Asked { digest: shown, artifact: artifact.as_ref(), ..Asked::login(slot, now) };
         let loaded = self.policy.fresh(now).map_err(|unusable| Answer::of(self.refuse(&asked, &unusable.denial())))?;
         let asked = self.asked(asked, &loaded);
         let refused = |asked: &Asked<'_>, denial: &Denial| Answer::of(self.refuse(asked, denial));
@@ -102,7 +105,7 @@ impl Gate {
             KeyType::Ed25519 => None,
         });
         let asked = Asked { mechanism: known, ..asked };
-        let hash = signed(call.algorithm, digest).map_err(|denial| refused(&asked, &denial))?;
+        let hash = hash.map_err(|denial| refused(&asked, &denial))?;
         let sees = asked.signer.zip(asked.principal).filter(|(signer, who)| loaded.policy.may_see(who.id, *signer));
         let made = match material.filter(|_| sees.is_some()) {
             Some(material) => {
@@ -128,12 +131,12 @@ impl Gate {
         };
         let Some((material, mechanism)) = material.zip(known) else {
             // The policy refuses it, whatever the mechanism, and says why.
-            let prepared = Prepared::of_digest(Mechanism::RsaPkcs, hash, digest, call.artifact);
+            let prepared = Prepared::of_digest(Mechanism::RsaPkcs, hash, digest, artifact);
             let any = Asked { mechanism: Some(Mechanism::RsaPkcs), prepared: Some(&prepared), ..asked };
             let Decision::Deny(denial) = self.decide(&any) else { return Err(Answer::CannotDecide) };
             return Err(refused(&asked, &denial));
         };
-        let prepared = Prepared::of_digest(mechanism, hash, digest, call.artifact);
+        let prepared = Prepared::of_digest(mechanism, hash, digest, artifact);
         let signature = self.release(slot, mechanism, material.public_key.id(), &prepared).map_err(Answer::of)?;
         let signature = match (mechanism, form) {
             (Mechanism::Ecdsa, EcdsaForm::Der) => ecdsa_sig_value(&signature),

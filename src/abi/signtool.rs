@@ -96,16 +96,17 @@ unsafe fn sign(
     // SAFETY: promised by the caller: a handle, which stays his.
     let artifact = &|| unsafe { shown(&gate, file) };
     let call = DigestCall { metadata: metadata.as_deref(), algorithm, digest: digest.as_deref(), artifact };
-    let (signature, made) = gate.sign_digest(&call, Made::of)?;
+    let (signature, made) = gate.sign_digest(&call, |expected| {
+        // SAFETY: the caller's own store, open for the length of the call.
+        unsafe { Made::of(expected, chain) }
+    })?;
     if signature.len() > made.room.length {
         return Err(Answer::Fault);
     }
     // SAFETY: the room has been made for so many bytes.
     unsafe { write_array(made.room.memory, &signature) }.map_err(Answer::of)?;
     let length = u32::try_from(signature.len()).map_err(|_| Answer::Fault)?;
-    // SAFETY: the caller's own store, open for the length of the call.
-    let added = unsafe { Added::to(chain, &made.certificates) }?;
-    let Made { certificates, room } = made;
+    let Made { certificates, room, added } = made;
     let leaf = certificates.into_iter().next().ok_or(Answer::Fault)?;
     // SAFETY: neither is NULL, and the caller promised that both may be written.
     unsafe {
@@ -195,12 +196,19 @@ unsafe fn shown(gate: &Gate, file: HANDLE) -> Option<[u8; 32]> {
 struct Made {
     certificates: Vec<Certificate>,
     room: Room,
+    added: Added,
 }
 
 impl Made {
-    fn of(expected: Expected<'_>) -> Result<Made, Answer> {
-        let certificates = expected.certificates.iter().map(|der| Certificate::of(der)).collect::<Result<_, _>>()?;
-        Ok(Made { certificates, room: Room::of(expected.most)? })
+    /// # Safety
+    /// `store` is open for as long as this lives.
+    unsafe fn of(expected: Expected<'_>, store: HCERTSTORE) -> Result<Made, Answer> {
+        let certificates: Vec<_> =
+            expected.certificates.iter().map(|der| Certificate::of(der)).collect::<Result<_, _>>()?;
+        let room = Room::of(expected.most)?;
+        // SAFETY: promised by the caller.
+        let added = unsafe { Added::to(store, &certificates) }?;
+        Ok(Made { certificates, room, added })
     }
 }
 

@@ -129,6 +129,11 @@ static void pointers(void)
     must(sign(&call, &signature, &signer, store) == (HRESULT)SIGNGATE_E_INVALIDARG, "metadata at NULL");
     call.metadata = (CRYPT_DATA_BLOB){0xffffffff, text};
     must(sign(&call, &signature, &signer, store) == (HRESULT)SIGNGATE_E_INVALIDARG, "metadata of 4 GiB");
+    call.metadata = (CRYPT_DATA_BLOB){sizeof text - 1, text};
+    must(CertCloseStore(store, CERT_CLOSE_STORE_CHECK_FLAG), "somebody keeps a certificate of the store");
+    /* A collection without a store to write to takes no certificate. Nothing must have been signed for it. */
+    store = CertOpenStore(CERT_STORE_PROV_COLLECTION, 0, 0, 0, NULL);
+    must(sign(&call, &signature, &signer, store) == (HRESULT)SIGNGATE_E_OUTOFMEMORY, "a store that takes nothing");
     must(CertCloseStore(store, CERT_CLOSE_STORE_CHECK_FLAG), "somebody keeps a certificate of the store");
 }
 

@@ -8,7 +8,7 @@ use signgate_pkcs11::{
     gate::{
         Gate,
         digest_sign::{DigestCall, sha256_of},
-        hresult::{Answer, guarded},
+        hresult::{self, Answer},
     },
     identity::Client,
     ledger,
@@ -20,7 +20,7 @@ fn main() {
     let [metadata, algorithm, digest, file, out] = arguments.as_slice() else {
         panic!("usage: digest_host METADATA|- ALG_ID DIGEST|- FILE|- OUT");
     };
-    let code = guarded(|| sign(metadata, algorithm, digest, file, Path::new(out)));
+    let code = hresult::of(sign(metadata, algorithm, digest, file, Path::new(out)));
     println!("{:#010x}", code.cast_unsigned());
 }
 

@@ -102,6 +102,31 @@ fn null_in_the_place_of_any_pointer_is_an_invalid_argument_and_threads_sign_side
     }
 }
 
+#[test]
+fn a_handle_through_which_no_file_can_be_read_shows_none_and_never_makes_the_gate_wait() {
+    if !has("openssl") {
+        return;
+    }
+    for host in Host::all().iter().filter(|host| matches!(host, Host::Wine(_))) {
+        for (hresult, kind) in [("0x00000000", Kind::Intent), ("0x80090010", Kind::Refusal)] {
+            let scene = Scene::new(host, true, |policy| {
+                if kind == Kind::Refusal {
+                    let artifacts = json!({ "artifact_digests": ["ab".repeat(32)] });
+                    policy["signers"]["mobile-release"]["where"] = artifacts;
+                }
+            });
+            assert_eq!(scene.handles(hresult), "");
+            let records: Vec<_> = scene.records().into_iter().filter(|record| record.kind == kind).collect();
+            // The same refusal again and again is one record.
+            let count = if kind == Kind::Refusal { 1 } else { 10 };
+            assert_eq!(records.len(), count, "one for each handle");
+            assert!(records.iter().all(|record| record.artifact_sha256.is_none()));
+            let reason = (kind == Kind::Refusal).then_some("SG-WRONG-ARTIFACT");
+            assert!(records.iter().all(|record| record.reason.as_deref() == reason));
+        }
+    }
+}
+
 /// ECDSA-Sig-Value of r and s of 32 bytes.
 fn der_of(signature: &[u8]) -> Vec<u8> {
     let number = |bytes: &[u8]| {

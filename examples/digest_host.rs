@@ -8,7 +8,7 @@ use signgate_pkcs11::{
     gate::{
         Gate,
         digest_sign::{DigestCall, sha256_of},
-        hresult::{Answer, guarded},
+        hresult::{self, Answer},
     },
     identity::Client,
     ledger,
@@ -20,7 +20,7 @@ fn main() {
     let [metadata, algorithm, digest, file, out] = arguments.as_slice() else {
         panic!("usage: digest_host METADATA|- ALG_ID DIGEST|- FILE|- OUT");
     };
-    let code = guarded(|| sign(metadata, algorithm, digest, file, Path::new(out)));
+    let code = hresult::of(sign(metadata, algorithm, digest, file, Path::new(out)));
     println!("{:#010x}", code.cast_unsigned());
 }
 
@@ -28,7 +28,7 @@ fn sign(metadata: &str, algorithm: &str, digest: &str, file: &str, out: &Path) -
     let given = |text: &str| (text != "-").then(|| text.to_owned());
     let metadata = given(metadata).map(|path| fs::read(path).expect("metadata"));
     let digest = given(digest).map(|hex| data_encoding::HEXLOWER.decode(hex.as_bytes()).expect("hexadecimal"));
-    let artifact = given(file).map(|path| sha256_of(&mut File::open(path).expect("a file")).expect("its hash"));
+    let artifact = || given(file).map(|path| sha256_of(&mut File::open(path).expect("a file")).expect("its hash"));
     let environment = Environment::from_process();
     let config = Config::find(&environment).map_err(|error| {
         eprintln!("signgate: {error}. Next: {}", error.next);
@@ -41,7 +41,7 @@ fn sign(metadata: &str, algorithm: &str, digest: &str, file: &str, out: &Path) -
         metadata: metadata.as_deref(),
         algorithm: algorithm.parse().expect("a number"),
         digest: digest.as_deref(),
-        artifact,
+        artifact: &artifact,
     };
     let (signature, certificates) = gate
         .sign_digest(&call, |expected| Ok(expected.certificates.iter().map(|one| one.to_vec()).collect::<Vec<_>>()))?;

@@ -19,9 +19,14 @@ pub(super) fn enter(body: impl FnOnce(&Gate) -> Result<(), Error>) -> ck::CK_RV 
 
 /// Runs anything at all without letting a panic out.
 pub(super) fn guard(body: impl FnOnce() -> ck::CK_RV) -> ck::CK_RV {
+    guard_or(ck::CKR_GENERAL_ERROR, body)
+}
+
+/// The same, with this answer for a panic.
+pub(super) fn guard_or<T>(panicked: T, body: impl FnOnce() -> T) -> T {
     // The state behind `body` stays usable after a panic: its locks do not poison, and an operation is taken out
     // of its session before it runs, so an interrupted one is simply gone.
-    catch_unwind(AssertUnwindSafe(body)).unwrap_or(ck::CKR_GENERAL_ERROR)
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or(panicked)
 }
 
 /// What every refused function does.

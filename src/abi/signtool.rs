@@ -5,14 +5,17 @@
 //! Read next: `../gate/digest_sign.rs`.
 
 use super::{
-    entry::Current,
+    entry::{Current, guard_or},
     life,
     pointer::{Bytes, read, write, write_array},
 };
-use crate::gate::{
-    Gate,
-    digest_sign::{DigestCall, Expected, sha256_of},
-    hresult::{Answer, guarded},
+use crate::{
+    gate::{
+        Gate,
+        digest_sign::{DigestCall, Expected, sha256_of},
+        hresult::{self, Answer},
+    },
+    policy::MAX_METADATA_SIZE,
 };
 use parking_lot::Mutex;
 use std::{fs::File, io, mem::ManuallyDrop, os::windows::io::FromRawHandle, ptr, sync::Arc};
@@ -26,9 +29,6 @@ use windows_sys::Win32::{
     Storage::FileSystem::{FILE_TYPE_DISK, GetFileType},
     System::Memory::{GetProcessHeap, HeapAlloc, HeapFree},
 };
-
-/// The longest metadata and digests that are looked at; what is longer is refused in the same words.
-const MOST_IN: u32 = 64 * 1024;
 
 /// How certificates are written here.
 const ENCODING: u32 = X509_ASN_ENCODING | PKCS_7_ASN_ENCODING;
@@ -48,7 +48,7 @@ pub unsafe extern "system" fn AuthenticodeDigestSignEx(
     chain: HCERTSTORE,
 ) -> i32 {
     // SAFETY: promised by the caller; no file.
-    guarded(|| unsafe { sign(metadata, algorithm, (digest, length), ptr::null_mut(), (signature, signer, chain)) })
+    answer(|| unsafe { sign(metadata, algorithm, (digest, length), ptr::null_mut(), (signature, signer, chain)) })
 }
 
 /// signtool's way to a signature, with the file that is being signed.
@@ -67,7 +67,12 @@ pub unsafe extern "system" fn AuthenticodeDigestSignExWithFileHandle(
     chain: HCERTSTORE,
 ) -> i32 {
     // SAFETY: promised by the caller.
-    guarded(|| unsafe { sign(metadata, algorithm, (digest, length), file, (signature, signer, chain)) })
+    answer(|| unsafe { sign(metadata, algorithm, (digest, length), file, (signature, signer, chain)) })
+}
+
+/// S_OK or the answer, and E_FAIL for a panic, which goes no further.
+fn answer(body: impl FnOnce() -> Result<(), Answer>) -> i32 {
+    guard_or(hresult::of(Err(Answer::Fault)), || hresult::of(body()))
 }
 
 /// Where the caller wants what comes out.
@@ -90,22 +95,23 @@ unsafe fn sign(
     let digest = match digest.is_null() {
         true => None,
         // SAFETY: promised by the caller.
-        false => Some(unsafe { bytes(digest, length) }?),
+        false => Some(unsafe { bytes(digest, length, "the digest") }?),
     };
     let gate = without_initialize()?;
     // SAFETY: promised by the caller: a handle, which stays his.
-    let artifact = unsafe { shown(&gate, file) };
+    let artifact = &|| unsafe { shown(&gate, file) };
     let call = DigestCall { metadata: metadata.as_deref(), algorithm, digest: digest.as_deref(), artifact };
-    let (signature, made) = gate.sign_digest(&call, Made::of)?;
+    let (signature, made) = gate.sign_digest(&call, |expected| {
+        // SAFETY: the caller's own store, open for the length of the call.
+        unsafe { Made::of(expected, chain) }
+    })?;
     if signature.len() > made.room.length {
         return Err(Answer::Fault);
     }
     // SAFETY: the room has been made for so many bytes.
     unsafe { write_array(made.room.memory, &signature) }.map_err(Answer::of)?;
     let length = u32::try_from(signature.len()).map_err(|_| Answer::Fault)?;
-    // SAFETY: the caller's own store, open for the length of the call.
-    let added = unsafe { Added::to(chain, &made.certificates) }?;
-    let Made { certificates, room } = made;
+    let Made { certificates, room, added } = made;
     let leaf = certificates.into_iter().next().ok_or(Answer::Fault)?;
     // SAFETY: neither is NULL, and the caller promised that both may be written.
     unsafe {
@@ -157,18 +163,24 @@ unsafe fn blob(blob: *const CRYPT_INTEGER_BLOB) -> Result<Option<Vec<u8>>, Answe
         return Ok(None);
     }
     // SAFETY: promised by the caller.
-    unsafe { bytes(content, length) }.map(Some)
+    unsafe { bytes(content, length, "the metadata of /dmdf") }.map(Some)
 }
 
+/// A copy. What is longer than metadata may be is not read; no digest is as long.
+///
 /// # Safety
 /// `pointer` is NULL or readable for `length` bytes.
-unsafe fn bytes(pointer: *const u8, length: u32) -> Result<Vec<u8>, Answer> {
-    if length > MOST_IN {
-        return Err(wrong(&format!("signtool: {length} bytes of metadata or digest are more than are ever read")));
+unsafe fn bytes(pointer: *const u8, length: u32, what: &str) -> Result<Vec<u8>, Answer> {
+    if usize::try_from(length).is_ok_and(|length| length > MAX_METADATA_SIZE) {
+        return Err(wrong(&format!(
+            "signtool: {what} has {length} bytes, and at most {MAX_METADATA_SIZE} bytes are read"
+        )));
     }
     // SAFETY: promised by the caller.
     let bytes = unsafe { Bytes::new(pointer, length) };
-    bytes.map(|bytes| bytes.to_vec()).map_err(|_| wrong("signtool: a pointer to metadata is NULL"))
+    bytes
+        .map(|bytes| bytes.to_vec())
+        .map_err(|_| wrong(&format!("signtool: the pointer to {what} is NULL, or no memory is so long")))
 }
 
 /// SHA-256 of the file behind a handle; none where there is no handle, or none that can be read, which is said.
@@ -195,12 +207,19 @@ unsafe fn shown(gate: &Gate, file: HANDLE) -> Option<[u8; 32]> {
 struct Made {
     certificates: Vec<Certificate>,
     room: Room,
+    added: Added,
 }
 
 impl Made {
-    fn of(expected: Expected<'_>) -> Result<Made, Answer> {
-        let certificates = expected.certificates.iter().map(|der| Certificate::of(der)).collect::<Result<_, _>>()?;
-        Ok(Made { certificates, room: Room::of(expected.most)? })
+    /// # Safety
+    /// `store` is open for as long as this lives.
+    unsafe fn of(expected: Expected<'_>, store: HCERTSTORE) -> Result<Made, Answer> {
+        let certificates: Vec<_> =
+            expected.certificates.iter().map(|der| Certificate::of(der)).collect::<Result<_, _>>()?;
+        let room = Room::of(expected.most)?;
+        // SAFETY: promised by the caller.
+        let added = unsafe { Added::to(store, &certificates) }?;
+        Ok(Made { certificates, room, added })
     }
 }
 

@@ -5,9 +5,8 @@
 
 use super::{Gate, hresult::Answer, operation::Prepared, record::Asked, slots::Slot};
 use crate::policy::{
-    Denial, EcdsaForm, Reason, SignMetadata,
+    Decision, Denial, EcdsaForm, Reason, SignMetadata,
     algorithm::{Hash, KeyType, Mechanism},
-    public_key::KeyId,
 };
 use aws_lc_rs::digest;
 use jiff::Timestamp;
@@ -28,7 +27,7 @@ const PIECE: usize = 64 * 1024;
 const COMMAND: &str = "signgate setup signtool --signer NAME prints a command line that works";
 
 /// What signtool hands over.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct DigestCall<'a> {
     /// The content of the file named by /dmdf; none where there was none.
     pub metadata: Option<&'a [u8]>,
@@ -36,8 +35,9 @@ pub struct DigestCall<'a> {
     pub algorithm: u32,
     /// The digest; none for a NULL pointer.
     pub digest: Option<&'a [u8]>,
-    /// SHA-256 of the file that is being signed, where a handle of it came along.
-    pub artifact: Option<[u8; 32]>,
+    /// Gives SHA-256 of the file that is being signed, where a handle of it came along. Asked once, and only for a digest
+    /// that could be signed: the file may be large.
+    pub artifact: &'a dyn Fn() -> Option<[u8; 32]>,
 }
 
 /// What the caller needs room for, before anything is spent.
@@ -86,7 +86,10 @@ impl Gate {
         ready: impl FnOnce(Expected<'_>) -> Result<T, Answer>,
         now: Timestamp,
     ) -> Result<(Vec<u8>, T), Answer> {
-        let asked = Asked::of(slot, Mechanism::RsaPkcs, None, now);
+        let shown = hash_of(call.algorithm).filter(|hash| hash.length() == digest.len()).map(|hash| (hash, digest));
+        let hash = signed(call.algorithm, digest);
+        let artifact = hash.as_ref().ok().and_then(|_| (call.artifact)());
+        let asked = Asked { digest: shown, artifact: artifact.as_ref(), ..Asked::login(slot, now) };
         let loaded = self.policy.fresh(now).map_err(|unusable| Answer::of(self.refuse(&asked, &unusable.denial())))?;
         let asked = self.asked(asked, &loaded);
         let refused = |asked: &Asked<'_>, denial: &Denial| Answer::of(self.refuse(asked, denial));
@@ -96,18 +99,13 @@ impl Gate {
             return Err(refused(&asked, &denial));
         }
         let material = asked.material();
-        // A signer that is not there, or has a key of another kind, is refused by the policy, whatever the mechanism.
-        let mechanism = match material.map(|material| material.public_key.key_type()) {
-            Some(KeyType::Ec) => Mechanism::Ecdsa,
-            Some(KeyType::Rsa | KeyType::Ed25519) | None => Mechanism::RsaPkcs,
-        };
-        let asked = Asked { mechanism: Some(mechanism), ..asked };
-        let hash = hash_of(call.algorithm).map_err(|denial| refused(&asked, &denial))?;
-        if digest.len() != hash.length() {
-            let detail = format_args!("{} bytes are no {hash} value", digest.len());
-            let denial = Denial::new(Reason::DataLength, detail).with_next("give signtool /fd SHA256");
-            return Err(refused(&asked, &denial));
-        }
+        let known = material.and_then(|material| match material.public_key.key_type() {
+            KeyType::Ec => Some(Mechanism::Ecdsa),
+            KeyType::Rsa => Some(Mechanism::RsaPkcs),
+            KeyType::Ed25519 => None,
+        });
+        let asked = Asked { mechanism: known, ..asked };
+        let hash = hash.map_err(|denial| refused(&asked, &denial))?;
         let sees = asked.signer.zip(asked.principal).filter(|(signer, who)| loaded.policy.may_see(who.id, *signer));
         let made = match material.filter(|_| sees.is_some()) {
             Some(material) => {
@@ -119,15 +117,27 @@ impl Gate {
                         .with_next("give the signer a `certificate_chain` in the policy");
                     return Err(refused(&asked, &denial));
                 }
+                if material.public_key.key_type() == KeyType::Ed25519 {
+                    let detail = format_args!("`{}` has an Ed25519 key, which takes no digest", slot.signer);
+                    let denial = Denial::new(Reason::MechanismNotAllowed, detail)
+                        .with_next("choose a signer with RSA or an elliptic curve of NIST");
+                    return Err(refused(&asked, &denial));
+                }
                 // In DER each of r and s has at most two bytes of head and one of sign more, and the whole three.
                 let most = material.public_key.signature_length().saturating_add(9);
                 Some(ready(Expected { certificates: &certificates, most })?)
             }
             None => None,
         };
-        let key = material.map_or(KeyId([0; 32]), |material| material.public_key.id());
-        let prepared = Prepared::of_digest(mechanism, hash, digest, call.artifact);
-        let signature = self.release(slot, mechanism, key, &prepared).map_err(Answer::of)?;
+        let Some((material, mechanism)) = material.zip(known) else {
+            // The policy refuses it, whatever the mechanism, and says why.
+            let prepared = Prepared::of_digest(Mechanism::RsaPkcs, hash, digest, artifact);
+            let any = Asked { mechanism: Some(Mechanism::RsaPkcs), prepared: Some(&prepared), ..asked };
+            let Decision::Deny(denial) = self.decide(&any) else { return Err(Answer::CannotDecide) };
+            return Err(refused(&asked, &denial));
+        };
+        let prepared = Prepared::of_digest(mechanism, hash, digest, artifact);
+        let signature = self.release(slot, mechanism, material.public_key.id(), &prepared).map_err(Answer::of)?;
         let signature = match (mechanism, form) {
             (Mechanism::Ecdsa, EcdsaForm::Der) => ecdsa_sig_value(&signature),
             _ => signature,
@@ -143,22 +153,32 @@ impl Gate {
     }
 }
 
-/// The hash with this ALG_ID, if it is one that is signed.
-fn hash_of(algorithm: u32) -> Result<Hash, Denial> {
+/// The hash with this ALG_ID.
+fn hash_of(algorithm: u32) -> Option<Hash> {
     match algorithm {
-        CALG_SHA_256 => Ok(Hash::Sha256),
-        CALG_SHA_384 => Ok(Hash::Sha384),
-        CALG_SHA_512 => Ok(Hash::Sha512),
-        CALG_SHA1 => {
-            let denial = Denial::new(Reason::DigestWeak, "Authenticode signatures with SHA-1 are not made");
-            Err(denial.with_next("give signtool /fd SHA256"))
-        }
-        other => {
-            let denial =
-                Denial::new(Reason::DigestNotAllowed, format_args!("ALG_ID {other:#x} is no hash that is signed"));
-            Err(denial.with_next("give signtool /fd SHA256, SHA384 or SHA512"))
-        }
+        CALG_SHA1 => Some(Hash::Sha1),
+        CALG_SHA_256 => Some(Hash::Sha256),
+        CALG_SHA_384 => Some(Hash::Sha384),
+        CALG_SHA_512 => Some(Hash::Sha512),
+        _ => None,
     }
+}
+
+/// The hash of this call, if it is one that is signed and the digest is as long.
+fn signed(algorithm: u32, digest: &[u8]) -> Result<Hash, Denial> {
+    let hash = hash_of(algorithm).ok_or_else(|| {
+        let detail = format_args!("ALG_ID {algorithm:#x} is no hash that is signed");
+        Denial::new(Reason::DigestNotAllowed, detail).with_next("give signtool /fd SHA256, SHA384 or SHA512")
+    })?;
+    if hash.is_weak() {
+        let denial = Denial::new(Reason::DigestWeak, "Authenticode signatures with SHA-1 are not made");
+        return Err(denial.with_next("give signtool /fd SHA256"));
+    }
+    if digest.len() != hash.length() {
+        let detail = format_args!("{} bytes are no {hash} value", digest.len());
+        return Err(Denial::new(Reason::DataLength, detail).with_next("give signtool /fd SHA256"));
+    }
+    Ok(hash)
 }
 
 /// ECDSA-Sig-Value (RFC 3279, section 2.2.3) of r and s of equal length.

@@ -30,9 +30,12 @@ use aws_lc_rs::{
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    cell::Cell,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use x509_cert::der::pem::{LineEnding, encode_string};
 
@@ -224,7 +227,7 @@ fn good<'a>() -> DigestCall<'a> {
         metadata: Some(b"{\"signer\": \"s\"}"),
         algorithm: CALG_SHA_256,
         digest: Some(&DIGEST),
-        artifact: None,
+        artifact: &|| None,
     }
 }
 
@@ -233,7 +236,7 @@ fn a_digest_is_signed_with_either_kind_of_key_and_comes_with_the_policys_certifi
     let rsa = || Key::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).unwrap());
     for (key, mechanism) in [(ec_key(), Mechanism::Ecdsa), (rsa(), Mechanism::RsaPkcs)] {
         let stage = Stage::new(key, |_| {});
-        let (signature, certificates) = stage.call(DigestCall { artifact: Some(FILE), ..good() }).unwrap();
+        let (signature, certificates) = stage.call(DigestCall { artifact: &|| Some(FILE), ..good() }).unwrap();
         let signed = Signed::Hash { hash: Hash::Sha256, value: &DIGEST };
         verify(&stage.public_key, mechanism, None, signed, &signature).unwrap();
         assert_eq!(certificates, std::slice::from_ref(&stage.certificate));
@@ -279,7 +282,8 @@ fn metadata_that_names_no_signer_is_bad_input_and_reaches_nothing() {
         Some(&huge),
     ] {
         let stage = Stage::ec(|_| {});
-        assert_eq!(stage.call(DigestCall { metadata, ..good() }).unwrap_err(), Answer::BadArgument);
+        let call = DigestCall { metadata, artifact: &|| panic!("the file is read"), ..good() };
+        assert_eq!(stage.call(call).unwrap_err(), Answer::BadArgument);
         assert_eq!((stage.asked(), stage.ledger.records().len()), (0, 1));
     }
 }
@@ -299,6 +303,43 @@ fn a_digest_that_is_none_and_a_hash_that_is_not_signed_are_bad_input() {
     for algorithm in [0, 0x8003, u32::MAX] {
         stage().refuses(DigestCall { algorithm, ..good() }, Answer::BadAlgorithm, "SG-DIGEST-NOT-ALLOWED");
     }
+}
+
+#[test]
+fn a_refusal_before_the_policy_is_asked_records_what_was_shown_and_no_mechanism_that_is_a_guess() {
+    let nobody = || Stage::with(ec_key(), Environment::of([]), None, |_| {});
+    let unsigned = || {
+        Stage::ec(|document| {
+            document["signers"]["s"]["certificate_chain"] = json!([]);
+            document["signers"]["s"]["keypair"] = json!("bare");
+        })
+    };
+    let shown = |stage: Stage, call: DigestCall<'_>, mechanism: Option<&str>, has_digest: bool| {
+        let reads = Cell::new(0);
+        let file = || {
+            reads.set(reads.get() + 1);
+            Some(FILE)
+        };
+        stage.call(DigestCall { artifact: &file, ..call }).unwrap_err();
+        let refusal = stage.ledger.records().pop().unwrap();
+        assert_eq!(refusal.kind, Kind::Refusal);
+        // A file is read once, and not where the digest could not be signed anyway.
+        let is_read = has_digest && call.algorithm != CALG_SHA1;
+        assert_eq!((reads.get(), refusal.artifact_sha256), (u32::from(is_read), is_read.then(|| "ab".repeat(32))));
+        let digest = has_digest.then(|| data_encoding::HEXLOWER.encode(call.digest.unwrap()));
+        assert_eq!((refusal.digest, refusal.mechanism.as_deref()), (digest, mechanism), "{:?}", refusal.reason);
+    };
+    let sha1 = DigestCall { algorithm: CALG_SHA1, digest: Some(&[7; 20]), ..good() };
+    let ecdsa = Some(Mechanism::Ecdsa.name());
+    shown(Stage::ec(|_| {}), sha1, ecdsa, true);
+    shown(Stage::ec(|_| {}), DigestCall { algorithm: CALG_SHA_384, ..good() }, ecdsa, false);
+    shown(unsigned(), good(), None, true);
+    shown(nobody(), good(), None, true);
+    shown(Stage::ec(|_| {}), DigestCall { metadata: Some(b"{\"signer\": \"unknown\"}"), ..good() }, None, true);
+    shown(Stage::ec(|_| {}), DigestCall { metadata: Some(b"{\"signer\": \"hidden\"}"), ..good() }, ecdsa, true);
+    let mut without_policy = Stage::ec(|_| {});
+    without_policy.gate.policy = PolicyCache::new(&configuration(Verify::Always));
+    shown(without_policy, good(), None, true);
 }
 
 #[test]
@@ -324,9 +365,9 @@ fn what_the_policy_does_not_allow_is_not_permitted_or_a_wrong_algorithm() {
     Stage::ec(suspended).refuses(good(), Answer::NotPermitted, "SG-KEYPAIR-SUSPENDED");
     let other_mechanism =
         |document: &mut Value| document["keypairs"]["k"]["allowed_mechanisms"] = json!(["CKM_RSA_PKCS"]);
-    Stage::ec(other_mechanism).refuses(good(), Answer::BadAlgorithm, "SG-MECHANISM-NOT-ALLOWED");
+    Stage::ec(other_mechanism).refuses(good(), Answer::NotPermitted, "SG-MECHANISM-NOT-ALLOWED");
     let other_hash = |document: &mut Value| document["keypairs"]["k"]["allowed_digests"] = json!(["sha384"]);
-    Stage::ec(other_hash).refuses(good(), Answer::BadAlgorithm, "SG-DIGEST-NOT-ALLOWED");
+    Stage::ec(other_hash).refuses(good(), Answer::NotPermitted, "SG-DIGEST-NOT-ALLOWED");
     let bare = |document: &mut Value| document["signers"]["s"]["certificate_chain"] = json!([]);
     let with_key = |document: &mut Value| {
         bare(document);
@@ -417,7 +458,7 @@ fn a_signer_of_certain_files_signs_those_and_only_where_they_are_shown() {
         |document: &mut Value| document["signers"]["s"]["where"] = json!({ "artifact_digests": ["ab".repeat(32)] });
     for (artifact, is_signed) in [(Some(FILE), true), (Some([1; 32]), false), (None, false)] {
         let stage = Stage::ec(only);
-        let call = DigestCall { artifact, ..good() };
+        let call = DigestCall { artifact: &|| artifact, ..good() };
         if is_signed {
             stage.call(call).unwrap();
         } else {
@@ -438,7 +479,7 @@ fn a_missing_approval_is_refused_with_a_request_for_this_very_file() {
     };
     let environment = Environment::of([("SIGNGATE_TOKEN", TOKEN)]);
     let stage = Stage::with(ec_key(), environment, Some(folder.path().to_owned()), approved);
-    stage.refuses(DigestCall { artifact: Some(FILE), ..good() }, Answer::NotPermitted, "SG-APPROVAL-REQUIRED");
+    stage.refuses(DigestCall { artifact: &|| Some(FILE), ..good() }, Answer::NotPermitted, "SG-APPROVAL-REQUIRED");
     let written = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
     let text = std::fs::read_to_string(written).unwrap();
     assert!(text.contains(&"ab".repeat(32)) && text.contains("artifact_digests"), "{text}");

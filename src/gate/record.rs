@@ -7,7 +7,7 @@ use crate::{
     ledger::{self, Calling, DecisionId, Facts, GrantUse, Ledger, LedgerError},
     policy::{
         Basis, Counts, Denial, GrantId, Identified, Material, Permit, Policy, PrincipalKind, Reason, SignerRef,
-        algorithm::Mechanism,
+        algorithm::{Hash, Mechanism},
     },
     policy_cache::Loaded,
 };
@@ -18,10 +18,14 @@ use std::{cell::RefCell, sync::atomic::Ordering};
 #[derive(Clone, Copy)]
 pub(super) struct Asked<'a> {
     pub slot: &'a Slot,
-    /// None at C_Login.
+    /// None at C_Login, and where the key that names it is not known.
     pub mechanism: Option<Mechanism>,
     /// What is to be signed; none at C_SignInit.
     pub prepared: Option<&'a Prepared>,
+    /// A digest that came before it was known what the HSM would be asked.
+    pub digest: Option<(Hash, &'a [u8])>,
+    /// The file that came with it.
+    pub artifact: Option<&'a [u8; 32]>,
     /// The policy that decides; none where there is none.
     pub loaded: Option<&'a Loaded>,
     /// The slot's signer in that policy.
@@ -40,7 +44,18 @@ impl<'a> Asked<'a> {
 
     /// At C_Login.
     pub fn login(slot: &'a Slot, now: Timestamp) -> Asked<'a> {
-        Asked { slot, mechanism: None, prepared: None, loaded: None, signer: None, principal: None, unknown: None, now }
+        Asked {
+            slot,
+            mechanism: None,
+            prepared: None,
+            digest: None,
+            artifact: None,
+            loaded: None,
+            signer: None,
+            principal: None,
+            unknown: None,
+            now,
+        }
     }
 
     /// The signer's key and certificates.
@@ -97,8 +112,8 @@ impl Gate {
                 .and_then(|material| material.certificates.first())
                 .map(|leaf| leaf.serial_number()),
             mechanism: asked.mechanism,
-            digest: asked.prepared.map(|prepared| (prepared.hash, &*prepared.digest)),
-            artifact: asked.prepared.and_then(|prepared| prepared.artifact.as_ref()),
+            digest: asked.prepared.map(|prepared| (prepared.hash, &*prepared.digest)).or(asked.digest),
+            artifact: asked.prepared.and_then(|prepared| prepared.artifact.as_ref()).or(asked.artifact),
             principal,
             calling: Calling {
                 pid: self.client_pid,

@@ -272,7 +272,7 @@ impl Gate {
     }
 
     /// The one question to the policy.
-    fn decide(&self, asked: &Asked<'_>) -> Decision {
+    pub(super) fn decide(&self, asked: &Asked<'_>) -> Decision {
         let (Some(loaded), Some(mechanism)) = (asked.loaded, asked.mechanism) else {
             return Decision::Deny(Denial::new(Reason::NoPolicy, "there is no usable policy"));
         };

@@ -92,8 +92,38 @@ fn null_in_the_place_of_any_pointer_is_an_invalid_argument_and_threads_sign_side
     for host in Host::all().iter().filter(|host| matches!(host, Host::Wine(_))) {
         let scene = Scene::new(host, true, |_| {});
         assert_eq!(scene.pointers(), "");
-        let released = scene.records().iter().filter(|record| record.kind == Kind::Outcome).count();
-        assert_eq!(released, 32, "of four threads afterwards, each recorded");
+        let count = |kind: Kind| scene.records().iter().filter(|record| record.kind == kind).count();
+        let counts = (count(Kind::Intent), count(Kind::Outcome));
+        assert_eq!(
+            counts,
+            (32, 32),
+            "of four threads afterwards, each recorded; a store that takes nothing spends none"
+        );
+    }
+}
+
+#[test]
+fn a_handle_through_which_no_file_can_be_read_shows_none_and_never_makes_the_gate_wait() {
+    if !has("openssl") {
+        return;
+    }
+    for host in Host::all().iter().filter(|host| matches!(host, Host::Wine(_))) {
+        for (hresult, kind) in [("0x00000000", Kind::Intent), ("0x80090010", Kind::Refusal)] {
+            let scene = Scene::new(host, true, |policy| {
+                if kind == Kind::Refusal {
+                    let artifacts = json!({ "artifact_digests": ["ab".repeat(32)] });
+                    policy["signers"]["mobile-release"]["where"] = artifacts;
+                }
+            });
+            assert_eq!(scene.handles(hresult), "");
+            let records: Vec<_> = scene.records().into_iter().filter(|record| record.kind == kind).collect();
+            // The same refusal again and again is one record.
+            let count = if kind == Kind::Refusal { 1 } else { 10 };
+            assert_eq!(records.len(), count, "one for each handle");
+            assert!(records.iter().all(|record| record.artifact_sha256.is_none()));
+            let reason = (kind == Kind::Refusal).then_some("SG-WRONG-ARTIFACT");
+            assert!(records.iter().all(|record| record.reason.as_deref() == reason));
+        }
     }
 }
 
@@ -160,7 +190,7 @@ fn a_refusal_of_the_policy_and_a_gate_that_can_not_work_are_told_apart() {
         let suspended = |policy: &mut Value| policy["keypairs"]["key"]["status"] = json!("suspended");
         refused(suspended, "0x80090010", "SG-KEYPAIR-SUSPENDED");
         let other_key = |policy: &mut Value| policy["keypairs"]["key"]["allowed_mechanisms"] = json!(["CKM_RSA_PKCS"]);
-        refused(other_key, "0x80090008", "SG-MECHANISM-NOT-ALLOWED");
+        refused(other_key, "0x80090010", "SG-MECHANISM-NOT-ALLOWED");
         let files = |policy: &mut Value| {
             policy["signers"]["mobile-release"]["where"] = json!({ "artifact_digests": ["ab".repeat(32)] });
         };

@@ -214,8 +214,17 @@ impl Scene {
     /// Has the host under Wine put NULL in the place of each pointer, then sign from several threads; what it has to say
     /// against the DLL.
     pub fn pointers(&self) -> String {
+        self.accuses(&["--pointers"])
+    }
+
+    /// Has the host under Wine show handles through which no file can be read, each to be answered so.
+    pub fn handles(&self, hresult: &str) -> String {
+        self.accuses(&["--handles", &self.host.path(&self.path("out")), hresult])
+    }
+
+    fn accuses(&self, arguments: &[&str]) -> String {
         let mut command = self.host_command();
-        let output = command.arg("--pointers").output().unwrap();
+        let output = command.args(arguments).output().unwrap();
         let seen = String::from_utf8_lossy(&output.stderr);
         if output.status.success() { String::new() } else { seen.into_owned() }
     }

@@ -11,6 +11,10 @@
  *     signtool_host.exe DLL --pointers
  *
  * NULL in the place of each pointer in turn; then 32 signatures from four threads.
+ *
+ *     signtool_host.exe DLL --handles FOLDER HRESULT
+ *
+ * Handles through which no file can be read, each of which is to be answered with this HRESULT, and at once.
  */
 #include <windows.h>
 #include <wincrypt.h>
@@ -61,6 +65,17 @@ static unsigned certificates(HCERTSTORE store)
     return count;
 }
 
+/*
+ * Windows frees what CertDeleteCertificateFromStore deletes, and says so. Wine 8 does not, so that there the store of a
+ * refused call is not asked whether somebody keeps a certificate.
+ */
+static void close_store(HCERTSTORE store, HRESULT result)
+{
+    int is_wine = GetProcAddress(GetModuleHandleA("ntdll"), "wine_get_version") != NULL;
+    DWORD check = is_wine && result != S_OK ? 0 : CERT_CLOSE_STORE_CHECK_FLAG;
+    must(CertCloseStore(store, check), "somebody keeps a certificate of the store");
+}
+
 static HMODULE dll;
 static BYTE untouched[4];
 
@@ -71,6 +86,7 @@ struct call {
     BYTE *digest;
     DWORD length;
     HANDLE file;
+    int with_file, cannot_seek;
 };
 
 /* One call, with what the interface promises of its end. */
@@ -83,14 +99,14 @@ static HRESULT sign(const struct call *call, CRYPT_DATA_BLOB *signature, PCCERT_
         *signature = (CRYPT_DATA_BLOB){0x5a5a5a5a, untouched};
     if (signer)
         *signer = (PCCERT_CONTEXT)untouched;
-    if (call->file) {
+    if (call->file || call->with_file) {
         sign_ex_file function =
             (sign_ex_file)(void *)GetProcAddress(dll, "AuthenticodeDigestSignExWithFileHandle");
         must(function != NULL, "AuthenticodeDigestSignExWithFileHandle is not exported");
-        must(SetFilePointerEx(call->file, nothing, &stood, FILE_CURRENT), "the file's position");
+        must(call->cannot_seek || SetFilePointerEx(call->file, nothing, &stood, FILE_CURRENT), "the file's position");
         result = function(call->metadata_at, call->algorithm, call->digest, call->length, call->file, signature, signer, store);
-        must(SetFilePointerEx(call->file, nothing, &stands, FILE_CURRENT), "the file's position");
-        must(stood.QuadPart == stands.QuadPart, "the file stands elsewhere than before");
+        must(call->cannot_seek || SetFilePointerEx(call->file, nothing, &stands, FILE_CURRENT), "the file's position");
+        must(call->cannot_seek || stood.QuadPart == stands.QuadPart, "the file stands elsewhere than before");
     } else {
         sign_ex function = (sign_ex)(void *)GetProcAddress(dll, "AuthenticodeDigestSignEx");
         must(function != NULL, "AuthenticodeDigestSignEx is not exported");
@@ -112,7 +128,7 @@ static void pointers(void)
     HCERTSTORE store = CertOpenStore(CERT_STORE_PROV_MEMORY, 0, 0, 0, NULL);
     CRYPT_DATA_BLOB signature;
     PCCERT_CONTEXT signer;
-    struct call call = {{sizeof text - 1, text}, &call.metadata, CALG_SHA_256, digest, sizeof digest, NULL};
+    struct call call = {{sizeof text - 1, text}, &call.metadata, CALG_SHA_256, digest, sizeof digest, NULL, 0, 0};
     must(sign(&call, NULL, &signer, store) == (HRESULT)SIGNGATE_E_INVALIDARG, "NULL for the signature");
     must(sign(&call, &signature, NULL, store) == (HRESULT)SIGNGATE_E_INVALIDARG, "NULL for the signer");
     must(sign(&call, &signature, &signer, NULL) == (HRESULT)SIGNGATE_E_INVALIDARG, "NULL for the store");
@@ -129,6 +145,11 @@ static void pointers(void)
     must(sign(&call, &signature, &signer, store) == (HRESULT)SIGNGATE_E_INVALIDARG, "metadata at NULL");
     call.metadata = (CRYPT_DATA_BLOB){0xffffffff, text};
     must(sign(&call, &signature, &signer, store) == (HRESULT)SIGNGATE_E_INVALIDARG, "metadata of 4 GiB");
+    call.metadata = (CRYPT_DATA_BLOB){sizeof text - 1, text};
+    must(CertCloseStore(store, CERT_CLOSE_STORE_CHECK_FLAG), "somebody keeps a certificate of the store");
+    /* A collection without a store to write to takes no certificate. Nothing must have been signed for it. */
+    store = CertOpenStore(CERT_STORE_PROV_COLLECTION, 0, 0, 0, NULL);
+    must(sign(&call, &signature, &signer, store) == (HRESULT)SIGNGATE_E_OUTOFMEMORY, "a store that takes nothing");
     must(CertCloseStore(store, CERT_CLOSE_STORE_CHECK_FLAG), "somebody keeps a certificate of the store");
 }
 
@@ -141,7 +162,7 @@ static DWORD __stdcall again(void *unused)
         HCERTSTORE store = CertOpenStore(CERT_STORE_PROV_MEMORY, 0, 0, 0, NULL);
         CRYPT_DATA_BLOB signature;
         PCCERT_CONTEXT signer;
-        struct call call = {{sizeof text - 1, text}, &call.metadata, CALG_SHA_256, digest, sizeof digest, NULL};
+        struct call call = {{sizeof text - 1, text}, &call.metadata, CALG_SHA_256, digest, sizeof digest, NULL, 0, 0};
         must(sign(&call, &signature, &signer, store) == S_OK, "a call of several");
         must(HeapFree(GetProcessHeap(), 0, signature.pbData), "the signature can not be freed");
         must(CertFreeCertificateContext(signer), "the certificate can not be freed");
@@ -165,6 +186,54 @@ static void several(void)
     must(WaitForMultipleObjects(4, threads, TRUE, 120000) == WAIT_OBJECT_0, "four threads that sign");
 }
 
+/* Whatever is given for a file that is none leaves no file shown. */
+static void handles(const char *folder, HRESULT expected)
+{
+    static BYTE text[] = "{ \"signer\": \"mobile-release\" }", digest[32];
+    char path[1024];
+    HANDLE reads, writes;
+    snprintf(path, sizeof path, "%s\\handles", folder);
+    must(CreatePipe(&reads, &writes, NULL, 0), "a pipe");
+    HANDLE made = CreateFileA(path, GENERIC_WRITE, 0, NULL, CREATE_ALWAYS, 0, NULL);
+    must(made != INVALID_HANDLE_VALUE && CloseHandle(made), "a file");
+    const struct {
+        const char *what;
+        HANDLE handle;
+        int must_open;
+    } cases[] = {
+        {"a handle that is closed", CreateFileA(path, GENERIC_READ, 7, NULL, OPEN_EXISTING, 0, NULL), 1},
+        {"NULL", NULL, 0},
+        {"INVALID_HANDLE_VALUE", INVALID_HANDLE_VALUE, 0},
+        {"the reading end of a pipe that nobody writes to", reads, 1},
+        {"the writing end of a pipe", writes, 1},
+        {"NUL", CreateFileA("NUL", GENERIC_READ, 0, NULL, OPEN_EXISTING, 0, NULL), 1},
+        {"a folder", CreateFileA(folder, GENERIC_READ, 7, NULL, OPEN_EXISTING, FILE_FLAG_BACKUP_SEMANTICS, NULL), 1},
+        {"a file that may only be written", CreateFileA(path, GENERIC_WRITE, 7, NULL, OPEN_EXISTING, 0, NULL), 1},
+        {"a file for overlapped reads",
+         CreateFileA(path, GENERIC_READ, 7, NULL, OPEN_EXISTING, FILE_FLAG_OVERLAPPED, NULL), 1},
+        /* Has none where the host was started without one. */
+        {"a console", CreateFileA("CONIN$", GENERIC_READ, 7, NULL, OPEN_EXISTING, 0, NULL), 0},
+    };
+    for (unsigned number = 0; number < sizeof cases / sizeof *cases; number++) {
+        HCERTSTORE store = CertOpenStore(CERT_STORE_PROV_MEMORY, 0, 0, 0, NULL);
+        CRYPT_DATA_BLOB signature;
+        PCCERT_CONTEXT signer;
+        struct call call = {{sizeof text - 1, text}, &call.metadata, CALG_SHA_256, digest, sizeof digest,
+                            cases[number].handle, 1, 1};
+        must(!cases[number].must_open || call.file != INVALID_HANDLE_VALUE, cases[number].what);
+        if (number == 0)
+            must(CloseHandle(call.file), "a handle to close");
+        must(sign(&call, &signature, &signer, store) == expected, cases[number].what);
+        if (expected == S_OK) {
+            must(HeapFree(GetProcessHeap(), 0, signature.pbData), "the signature can not be freed");
+            must(CertFreeCertificateContext(signer), "the certificate can not be freed");
+        }
+        close_store(store, expected);
+    }
+    for (unsigned number = 3; number < sizeof cases / sizeof *cases; number++)
+        must(cases[number].handle == INVALID_HANDLE_VALUE || CloseHandle(cases[number].handle), "a handle was closed by the DLL");
+}
+
 static int hexadecimal(const char *text, BYTE *bytes)
 {
     int length = 0;
@@ -178,7 +247,7 @@ static int hexadecimal(const char *text, BYTE *bytes)
 int main(int count, char **arguments)
 {
     static BYTE digest[256];
-    must(count == 3 || count == 7, "usage: signtool_host.exe DLL METADATA|- ALG_ID DIGEST|- FILE|- OUT");
+    must(count == 3 || count == 5 || count == 7, "usage: signtool_host.exe DLL METADATA|- ALG_ID DIGEST|- FILE|- OUT");
     dll = LoadLibraryA(arguments[1]);
     must(dll != NULL, "the DLL can not be loaded");
     must(GetProcAddress(dll, "C_GetFunctionList") != NULL, "PKCS#11 is not exported");
@@ -188,7 +257,12 @@ int main(int count, char **arguments)
         puts("0x00000000");
         return 0;
     }
-    struct call call = {{0, NULL}, NULL, (ALG_ID)strtoul(arguments[3], NULL, 10), NULL, 0, NULL};
+    if (count == 5) {
+        handles(arguments[3], (HRESULT)strtoul(arguments[4], NULL, 0));
+        puts("handles");
+        return 0;
+    }
+    struct call call = {{0, NULL}, NULL, (ALG_ID)strtoul(arguments[3], NULL, 10), NULL, 0, NULL, 0, 0};
     if (strcmp(arguments[2], "-") != 0) {
         call.metadata.pbData = whole(arguments[2], &call.metadata.cbData);
         call.metadata_at = &call.metadata;
@@ -225,7 +299,7 @@ int main(int count, char **arguments)
         must(HeapFree(GetProcessHeap(), 0, signature.pbData), "the signature can not be freed");
         must(CertFreeCertificateContext(signer), "the certificate can not be freed");
     }
-    must(CertCloseStore(store, CERT_CLOSE_STORE_CHECK_FLAG), "somebody keeps a certificate of the store");
+    close_store(store, result);
     /* Unloading must be borne: the library stays. */
     FreeLibrary(dll);
     printf("0x%08lx\n", (unsigned long)result);

@@ -47,7 +47,7 @@ pub fn run(arguments: &Arguments, place: &Place) -> Result<Exit, Failure> {
         let wrong = format!("the path `{}` can not stand in every command line", arguments.module.escape_debug());
         return Err(Failure::usage(wrong).next("choose one without quotes, `%`, `!`, `^`, `&` and wildcards"));
     }
-    let metadata = format!("{name}.json");
+    let metadata = file_name(name);
     let folder = arguments.write.as_deref().unwrap_or(Path::new("signgate-signtool"));
     let files = [
         (folder.join(&metadata), format!("{{ \"signer\": \"{name}\" }}\n")),
@@ -92,6 +92,15 @@ fn can_sign(signer: SignerRef<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The metadata file of a signer. Whatever follows the first dot, `con.json` is a device on Windows.
+fn file_name(signer: &str) -> String {
+    let stem = signer.split('.').next().unwrap_or_default().to_ascii_lowercase();
+    let is_numbered =
+        |port: &str| stem.strip_prefix(port).is_some_and(|number| matches!(number.as_bytes(), [b'1'..=b'9']));
+    let is_device = matches!(stem.as_str(), "con" | "nul" | "aux" | "prn") || is_numbered("com") || is_numbered("lpt");
+    format!("{}{signer}.json", if is_device { "signer-" } else { "" })
+}
+
 /// A batch file; what is given to it goes to signtool.
 fn script(module: &str, metadata: &str) -> String {
     let lines = [
@@ -120,4 +129,19 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
         Err(error) => return Err(failure(error)),
     }
     fs::write(path, text).map_err(failure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::file_name;
+
+    #[test]
+    fn no_file_is_named_like_a_device() {
+        for device in ["con", "NUL", "aux", "Prn", "com1", "COM9", "lpt1", "lpt9", "con.release"] {
+            assert_eq!(file_name(device), format!("signer-{device}.json"));
+        }
+        for name in ["release", "console", "com", "com0", "com10", "lptx", "my-con", "release.con"] {
+            assert_eq!(file_name(name), format!("{name}.json"));
+        }
+    }
 }

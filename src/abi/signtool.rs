@@ -316,3 +316,14 @@ impl Drop for Added {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_e_fail() {
+        assert_eq!(answer(|| panic!("deliberate")).cast_unsigned(), 0x8000_4005);
+        assert_eq!(answer(|| Ok(())), 0);
+    }
+}

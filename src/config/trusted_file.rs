@@ -114,6 +114,19 @@ pub fn check_trusted(path: &Path, owners: Owners) -> Result<FileStamp, FileError
     }
 }
 
+/// As [`check_trusted`], for a library that is to be loaded. On Windows what it needs is looked for in its own folder
+/// first, so nobody else may add files there either.
+///
+/// # Errors
+/// As [`check_trusted`].
+pub fn check_library(path: &Path, owners: Owners) -> Result<(), FileError> {
+    #[cfg(unix)]
+    check_trusted(path, owners)?;
+    #[cfg(windows)]
+    windows::judge_library(path, owners)?;
+    Ok(())
+}
+
 /// The file's stamp, by a single look. Says nothing about who could have written it.
 ///
 /// # Errors

@@ -8,14 +8,17 @@ use super::{
     calls::{Calls, GetFunctionList},
     exit,
 };
-#[cfg(windows)]
-use crate::config::trusted_file::{self, Owners};
 use cryptoki_sys as ck;
 #[cfg(unix)]
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 #[cfg(windows)]
 use libloading::os::windows::{LOAD_LIBRARY_SEARCH_DEFAULT_DIRS, LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR, Library};
 use std::{ffi::c_void, path::Path, ptr};
+#[cfg(windows)]
+use {
+    crate::config::trusted_file::{self, Owners},
+    std::path::PathBuf,
+};
 
 /// Loads the module at `path`.
 ///
@@ -27,7 +30,7 @@ pub(super) fn load(path: &Path) -> Result<Calls, String> {
         return Err(format!("`{shown}` is not an absolute path; a relative one would depend on the caller's folder"));
     }
     #[cfg(windows)]
-    judge(path)?;
+    let path = &judge(path)?;
     // SAFETY: loading runs the module's initialisers; the administrator named this module in the configuration, and
     // signing with it at all means running its code.
     let library = unsafe { open(path) }
@@ -74,7 +77,7 @@ unsafe fn open(path: &Path) -> Result<Library, libloading::Error> {
 /// may do. On Unix `signgate doctor` says so; Windows' usual rights let every user add files to a new folder, so there it
 /// is asked at each start.
 #[cfg(windows)]
-fn judge(path: &Path) -> Result<(), String> {
+fn judge(path: &Path) -> Result<PathBuf, String> {
     trusted_file::check_library(path, Owners::root_or_effective_user()).map_err(|error| {
         let fix = error.fix().unwrap_or_else(|| "check `backend.module`".to_owned());
         format!("the HSM's module can not be loaded: {error}; {fix}")

@@ -194,6 +194,10 @@ SIGNGATE_CONFIG='C:\signgate-scene\normal.toml' expect "with durability normal, 
   host release - 'C:\signgate-scene\data' 'C:\signgate-scene\signature3'
 SIGNGATE_CONFIG='C:\signgate-scene\normal.toml' expect "and from there into the chain" 0 "ok    journals" signgate doctor
 
+configuration slashes.toml admin 'C:/signgate-scene/hsm/backing.dll'
+SIGNGATE_CONFIG='C:\signgate-scene\slashes.toml' expect "a backing module may be written with /" 0 "C_Sign 0x0" \
+  host release - 'C:\signgate-scene\data' 'C:\signgate-scene\signature5'
+
 # ---- who is calling, and which configuration counts ----
 
 USERNAME=mallory USERDOMAIN=ELSEWHERE expect "variables do not say who is calling" 0 "C_Sign 0x0" \

@@ -97,14 +97,14 @@ fn judge_folder(folder: &Path, owners: Owners, changes: u32) -> Result<bool, Fil
     judge(&opened, owners, changes).map_err(fail)
 }
 
-/// Judges a library, the way to it and its own folder.
-pub(super) fn judge_library(path: &Path, owners: Owners) -> Result<(), FileError> {
+/// Judges a library, the way to it and its own folder. Gives the path that was judged, with `\` for each `/`.
+pub(super) fn judge_library(path: &Path, owners: Owners) -> Result<PathBuf, FileError> {
     let (resolved, _) = walk(path, owners)?;
     open_judged(&resolved, owners).map_err(|problem| FileError { path: resolved.clone(), problem })?;
     if let Some(folder) = resolved.parent() {
         judge_folder(folder, owners, ADDS_TO_FOLDER)?;
     }
-    Ok(())
+    Ok(resolved)
 }
 
 /// Opens a file that only `owners` can have written; its stamp, and whether it is the administrators'. Judges what was

@@ -99,6 +99,17 @@ fn nobody_else_may_add_files_to_a_librarys_own_folder() {
 }
 
 #[test]
+fn the_path_to_a_library_has_backslashes_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("hsm")).unwrap();
+    std::fs::write(folder.path().join(r"hsm\x.dll"), "library").unwrap();
+    let named = folder.path().join("./hsm//x.dll").to_str().unwrap().replace('\\', "/");
+    let loaded = judge_library(Path::new(&named), Owners::root_or_effective_user()).unwrap();
+    let loaded = loaded.to_str().unwrap();
+    assert!(loaded.ends_with(r"\hsm\x.dll") && !loaded.contains('/'), "{loaded}");
+}
+
+#[test]
 fn paths_that_mean_something_else_elsewhere_are_refused() {
     let problem = |path: &str| walk(Path::new(path), Owners::Anyone).unwrap_err().problem;
     assert!(matches!(problem(r"signgate.toml"), Problem::Relative));

@@ -14,6 +14,11 @@ use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 #[cfg(windows)]
 use libloading::os::windows::{LOAD_LIBRARY_SEARCH_DEFAULT_DIRS, LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR, Library};
 use std::{ffi::c_void, path::Path, ptr};
+#[cfg(windows)]
+use {
+    crate::config::trusted_file::{self, Owners},
+    std::path::PathBuf,
+};
 
 /// Loads the module at `path`.
 ///
@@ -24,6 +29,8 @@ pub(super) fn load(path: &Path) -> Result<Calls, String> {
     if !path.is_absolute() {
         return Err(format!("`{shown}` is not an absolute path; a relative one would depend on the caller's folder"));
     }
+    #[cfg(windows)]
+    let path = &judge(path)?;
     // SAFETY: loading runs the module's initialisers; the administrator named this module in the configuration, and
     // signing with it at all means running its code.
     let library = unsafe { open(path) }
@@ -64,6 +71,17 @@ pub(super) fn load(path: &Path) -> Result<Calls, String> {
 unsafe fn open(path: &Path) -> Result<Library, libloading::Error> {
     // SAFETY: promised by the caller.
     unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }
+}
+
+/// Whoever can write the module, or add files to its folder, runs code in the signing program with all that its account
+/// may do. On Unix `signgate doctor` says so; Windows' usual rights let every user add files to a new folder, so there it
+/// is asked at each start.
+#[cfg(windows)]
+fn judge(path: &Path) -> Result<PathBuf, String> {
+    trusted_file::check_library(path, Owners::root_or_effective_user()).map_err(|error| {
+        let fix = error.fix().unwrap_or_else(|| "check `backend.module`".to_owned());
+        format!("the HSM's module can not be loaded: {error}; {fix}")
+    })
 }
 
 /// What the module needs is looked for beside it, beside the program and in Windows' own folder; never in the caller's

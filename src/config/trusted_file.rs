@@ -114,6 +114,19 @@ pub fn check_trusted(path: &Path, owners: Owners) -> Result<FileStamp, FileError
     }
 }
 
+/// As [`check_trusted`], for a library that is to be loaded. On Windows what it needs is looked for in its own folder
+/// first, so nobody else may add files there either. Gives the path to load: on Windows the one that was judged, which
+/// has backslashes alone; Windows looks beside a library for what it needs only if the path to it has.
+///
+/// # Errors
+/// As [`check_trusted`].
+pub fn check_library(path: &Path, owners: Owners) -> Result<PathBuf, FileError> {
+    #[cfg(unix)]
+    return check_trusted(path, owners).map(|_| path.to_owned());
+    #[cfg(windows)]
+    windows::judge_library(path, owners)
+}
+
 /// The file's stamp, by a single look. Says nothing about who could have written it.
 ///
 /// # Errors

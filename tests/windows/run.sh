@@ -134,7 +134,11 @@ TOML
   chmod 644 "$scene/$1"
 }
 
-backing=$(windows_path "$built/examples/backing.dll")
+# The module's own folder counts, too: nobody else may add files there.
+mkdir "$scene/hsm"
+cp "$built/examples/backing.dll" "$scene/hsm/backing.dll"
+chmod 755 "$scene/hsm" "$scene/hsm/backing.dll"
+backing='C:\signgate-scene\hsm\backing.dll'
 export SIGNGATE_BACKING_KEY='C:\signgate-scene\key.der'
 export SIGNGATE_CONFIG='C:\signgate-scene\signgate.toml'
 
@@ -189,6 +193,10 @@ SIGNGATE_CONFIG='C:\signgate-scene\normal.toml' expect "with durability normal, 
   host release - 'C:\signgate-scene\data' 'C:\signgate-scene\signature3'
 SIGNGATE_CONFIG='C:\signgate-scene\normal.toml' expect "and from there into the chain" 0 "ok    journals" signgate doctor
 
+configuration slashes.toml admin 'C:/signgate-scene/hsm/backing.dll'
+SIGNGATE_CONFIG='C:\signgate-scene\slashes.toml' expect "a backing module may be written with /" 0 "C_Sign 0x0" \
+  host release - 'C:\signgate-scene\data' 'C:\signgate-scene\signature5'
+
 # ---- who is calling, and which configuration counts ----
 
 USERNAME=mallory USERDOMAIN=ELSEWHERE expect "variables do not say who is calling" 0 "C_Sign 0x0" \
@@ -213,6 +221,15 @@ SIGNGATE_CONFIG='C:\signgate-scene\other.toml' expect "an account that the polic
 configuration missing.toml admin 'C:\signgate-scene\no such hsm.dll'
 SIGNGATE_CONFIG='C:\signgate-scene\missing.toml' expect "a backing module that is missing is named in one line" 1 \
   "the HSM's module can not be loaded" host release - 'C:\signgate-scene\data' 'C:\signgate-scene\none'
+chmod 777 "$scene/hsm"
+expect "a backing module whose folder Everyone may add files to is not loaded" 1 \
+  'icacls "C:\signgate-scene\hsm" /inheritance:d /remove:g *S-1-1-0' host release - 'C:\signgate-scene\data' 'C:\signgate-scene\none'
+expect "and the doctor says the same" 1 'icacls "C:\signgate-scene\hsm" /inheritance:d /remove:g *S-1-1-0' signgate doctor
+chmod 755 "$scene/hsm"
+chmod 777 "$scene/hsm/backing.dll"
+expect "nor is one that Everyone may write" 1 'hsm\backing.dll" /inheritance:d /remove:g *S-1-1-0' \
+  host release - 'C:\signgate-scene\data' 'C:\signgate-scene\none'
+chmod 755 "$scene/hsm/backing.dll"
 configuration ours.toml admin "$(windows_path "$built/signgate_pkcs11.dll")"
 SIGNGATE_CONFIG='C:\signgate-scene\ours.toml' expect "the gate is not its own HSM" 1 "is signgate's own" \
   host release - 'C:\signgate-scene\data' 'C:\signgate-scene\none'

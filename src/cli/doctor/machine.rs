@@ -120,7 +120,7 @@ pub fn files(config: &Config, environment: &Environment) -> Vec<Finding> {
 
 /// Whoever can write the HSM's module runs code wherever the gate is loaded.
 fn module(file: &Path) -> Finding {
-    match trusted_file::check_trusted(file, Owners::root_or_effective_user()) {
+    match trusted_file::check_library(file, Owners::root_or_effective_user()) {
         Ok(_) => Finding::ok("HSM module file", format!("`{}`", file.display())),
         Err(error) => {
             let fix = error.fix().unwrap_or_else(|| "correct `backend.module` in the configuration".to_owned());

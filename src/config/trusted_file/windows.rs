@@ -12,7 +12,7 @@ use std::{
 use windows_sys::Win32::{
     Foundation::{GENERIC_ALL, GENERIC_WRITE},
     Storage::FileSystem::{
-        DELETE, FILE_APPEND_DATA, FILE_DELETE_CHILD, FILE_FLAG_OPEN_REPARSE_POINT, FILE_GENERIC_READ,
+        DELETE, FILE_ADD_FILE, FILE_APPEND_DATA, FILE_DELETE_CHILD, FILE_FLAG_OPEN_REPARSE_POINT, FILE_GENERIC_READ,
         FILE_WRITE_ATTRIBUTES, FILE_WRITE_DATA, FILE_WRITE_EA, WRITE_DAC, WRITE_OWNER,
     },
 };
@@ -31,6 +31,10 @@ const CHANGES_FILE: u32 = FILE_WRITE_DATA
 /// Rights over a folder that put something else into the place of what lies in it. Adding files is not among them: what
 /// is there can not be replaced so, and what is added is its maker's, and judged by its owner.
 const CHANGES_FOLDER: u32 = FILE_DELETE_CHILD | DELETE | WRITE_DAC | WRITE_OWNER | GENERIC_ALL | GENERIC_WRITE;
+
+/// The same over a folder that a library is loaded from, where what it needs is looked for: a file that is added there
+/// may be loaded as well.
+const ADDS_TO_FOLDER: u32 = CHANGES_FOLDER | FILE_ADD_FILE;
 
 const LINK: Problem = Problem::Kind("a link (symbolic link, junction or mount point)");
 const NOT_A_DRIVE: Problem = Problem::Kind("a path to a network or a device");
@@ -72,7 +76,7 @@ fn judge_way(path: &Path, owners: Owners) -> Result<(PathBuf, bool), FileError> 
                 if name.to_string_lossy().contains(':') {
                     return Err(fail(NOT_A_DRIVE));
                 }
-                all_root &= judge_folder(&way, owners)?;
+                all_root &= judge_folder(&way, owners, CHANGES_FOLDER)?;
                 way.push(name);
             }
         }
@@ -81,7 +85,7 @@ fn judge_way(path: &Path, owners: Owners) -> Result<(PathBuf, bool), FileError> 
 }
 
 /// Whether the folder is the administrators', if it is one in which only `owners` can replace anything.
-fn judge_folder(folder: &Path, owners: Owners) -> Result<bool, FileError> {
+fn judge_folder(folder: &Path, owners: Owners, changes: u32) -> Result<bool, FileError> {
     let fail = |problem| FileError { path: folder.to_owned(), problem };
     let opened = platform::look_at(folder).map_err(|error| fail(Problem::of(error)))?;
     if platform::is_reparse_point(&opened).map_err(|error| fail(Problem::of(error)))? {
@@ -90,7 +94,17 @@ fn judge_folder(folder: &Path, owners: Owners) -> Result<bool, FileError> {
     if !opened.metadata().map_err(|error| fail(Problem::of(error)))?.is_dir() {
         return Err(fail(Problem::Kind("a file where a folder was expected")));
     }
-    judge(&opened, owners, CHANGES_FOLDER).map_err(fail)
+    judge(&opened, owners, changes).map_err(fail)
+}
+
+/// Judges a library, the way to it and its own folder. Gives the path that was judged, with `\` for each `/`.
+pub(super) fn judge_library(path: &Path, owners: Owners) -> Result<PathBuf, FileError> {
+    let (resolved, _) = walk(path, owners)?;
+    open_judged(&resolved, owners).map_err(|problem| FileError { path: resolved.clone(), problem })?;
+    if let Some(folder) = resolved.parent() {
+        judge_folder(folder, owners, ADDS_TO_FOLDER)?;
+    }
+    Ok(resolved)
 }
 
 /// Opens a file that only `owners` can have written; its stamp, and whether it is the administrators'. Judges what was

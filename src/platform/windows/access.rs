@@ -10,9 +10,12 @@ use super::{
 use crate::platform::Closed;
 use std::{
     ffi::{OsStr, c_void},
-    fs::File,
+    fs::{File, OpenOptions},
     io,
-    os::windows::io::{AsRawHandle, FromRawHandle},
+    os::windows::{
+        fs::OpenOptionsExt,
+        io::{AsRawHandle, FromRawHandle},
+    },
     path::Path,
     ptr, slice,
 };
@@ -24,11 +27,12 @@ use windows_sys::Win32::{
             ConvertStringSecurityDescriptorToSecurityDescriptorW, GetSecurityInfo, SDDL_REVISION_1, SE_FILE_OBJECT,
         },
         DACL_SECURITY_INFORMATION, OWNER_SECURITY_INFORMATION, PROTECTED_DACL_SECURITY_INFORMATION,
-        PSECURITY_DESCRIPTOR, PSID, SECURITY_ATTRIBUTES, SetFileSecurityW,
+        PSECURITY_DESCRIPTOR, PSID, SECURITY_ATTRIBUTES, SetKernelObjectSecurity,
     },
     Storage::FileSystem::{
-        CREATE_NEW, CreateDirectoryW, CreateFileW, FILE_ATTRIBUTE_NORMAL, FILE_FLAG_OPEN_REPARSE_POINT,
-        FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE,
+        CREATE_NEW, CreateDirectoryW, CreateFileW, FILE_ATTRIBUTE_NORMAL, FILE_FLAG_BACKUP_SEMANTICS,
+        FILE_FLAG_OPEN_REPARSE_POINT, FILE_READ_ATTRIBUTES, FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE,
+        READ_CONTROL, WRITE_DAC,
     },
 };
 
@@ -171,15 +175,32 @@ fn closed_descriptor(is_folder: bool) -> io::Result<Descriptor> {
     if made == 0 { Err(last_error()) } else { Ok(Descriptor(descriptor)) }
 }
 
-/// Closes a file or folder to everybody but SYSTEM, Administrators and this process's account.
+/// Closes a file or folder to everybody but SYSTEM, Administrators and this process's account. What is looked at and what
+/// is closed are the same open file, so that nobody can put a link between.
 pub(super) fn close(path: &Path, is_folder: bool) -> io::Result<()> {
     let descriptor = closed_descriptor(is_folder)?;
-    let path = wide::of(path.as_os_str())?;
-    // SAFETY: a path that ends with a NUL, and a descriptor that is still there.
-    let set = unsafe {
-        SetFileSecurityW(path.as_ptr(), DACL_SECURITY_INFORMATION | PROTECTED_DACL_SECURITY_INFORMATION, descriptor.0)
-    };
+    let mut options = OpenOptions::new();
+    let options = options.access_mode(FILE_READ_ATTRIBUTES | READ_CONTROL | WRITE_DAC);
+    let file = options.custom_flags(FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT).open(path)?;
+    if let Some(why) = not_ours_to_close(super::is_reparse_point(&file)?, &rights(&file)?.owner) {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+    }
+    let what = DACL_SECURITY_INFORMATION | PROTECTED_DACL_SECURITY_INFORMATION;
+    // SAFETY: an open file, and a descriptor that is still there.
+    let set = unsafe { SetKernelObjectSecurity(file.as_raw_handle(), what, descriptor.0) };
     if set == 0 { Err(last_error()) } else { Ok(()) }
+}
+
+/// Why a file's rights are not ours to change: a link leads elsewhere, and somebody else's file stays his, whatever we
+/// put into its list.
+fn not_ours_to_close(is_link: bool, owner: &Account) -> Option<String> {
+    if is_link {
+        Some("it is a link (symbolic link, junction or mount point), and is not followed".to_owned())
+    } else if *owner != effective_account() && !owner.is_administrator() {
+        Some(format!("it belongs to {}, not to this account or Administrators", super::named(owner)))
+    } else {
+        None
+    }
 }
 
 /// Makes a folder that was not there, closed from its beginning.
@@ -270,5 +291,16 @@ mod tests {
         create_folder(&path).unwrap();
         assert_eq!(exposure(&path, Closed::ToAllButUs).unwrap(), None);
         assert_eq!(create_folder(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    }
+
+    #[test]
+    fn neither_a_link_nor_what_is_somebody_elses_is_closed() {
+        let bob = Account::of(&[1, 2, 0, 0, 0, 0, 0, 5, 21, 0, 0, 0, 7, 0, 0, 0]).unwrap();
+        assert!(not_ours_to_close(true, &effective_account()).unwrap().contains("is a link"));
+        assert!(not_ours_to_close(false, &bob).unwrap().contains("S-1-5-21-7"));
+        assert_eq!(not_ours_to_close(false, &effective_account()), None);
+        let folder = tempfile::tempdir().unwrap();
+        close(folder.path(), true).unwrap();
+        assert_eq!(exposure(folder.path(), Closed::ToAllButUs).unwrap(), None);
     }
 }

@@ -143,19 +143,20 @@ pub fn open_or_create(path: &Path, mode: u32, truncate: bool) -> io::Result<File
     }
 }
 
-/// Makes a folder, closed to others, and those above it that are absent.
+/// Makes a folder, closed to others from its beginning, and those above it that are absent, as closed.
 ///
 /// # Errors
-/// The system refused.
+/// Something else is there (a link is something else), or the system refused.
 pub fn create_folder(path: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_dir() => Ok(()),
-        Ok(_) | Err(_) => {
-            if let Some(above) = path.parent() {
-                fs::create_dir_all(above)?;
-            }
+    if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir()) {
+        return Ok(());
+    }
+    match (access::create_folder(path), path.parent()) {
+        (Err(error), Some(above)) if error.kind() == ErrorKind::NotFound => {
+            create_folder(above)?;
             access::create_folder(path)
         }
+        (made, _) => made,
     }
 }
 
@@ -172,7 +173,7 @@ pub fn create_private_folder(path: &Path) -> io::Result<()> {
 /// folder hands down holds.
 ///
 /// # Errors
-/// The system refused.
+/// What is there is a link or somebody else's, or the system refused.
 pub fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
     let is_folder = fs::symlink_metadata(path)?.is_dir();
     let closed = if is_private(mode) { super::Closed::ToAllButUs } else { super::Closed::ToOthers };
@@ -435,6 +436,20 @@ mod tests {
         assert_ne!(stamp(&path).unwrap(), before);
         fs::write(folder.path().join("other"), "one").unwrap();
         assert_ne!(identity(&folder.path().join("other")).unwrap(), identity_before);
+    }
+
+    #[test]
+    fn a_folder_is_made_closed_with_those_above_it_and_one_that_was_there_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(r"above\between\state");
+        create_folder(&path).unwrap();
+        create_folder(&path).unwrap();
+        for made in path.ancestors().take(3) {
+            assert_eq!(access::exposure(made, super::super::Closed::ToAllButUs).unwrap(), None, "{}", made.display());
+        }
+        fs::write(path.join("file"), "").unwrap();
+        assert!(create_folder(&path.join("file")).is_err(), "a file is there");
+        assert!(create_folder(&path.join(r"file\inside")).is_err(), "a file is on the way");
     }
 
     #[test]

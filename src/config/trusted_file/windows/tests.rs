@@ -85,6 +85,34 @@ fn users_may_add_files_to_a_folder_on_the_way_and_replace_none() {
 }
 
 #[test]
+fn nobody_else_may_add_files_to_a_librarys_own_folder() {
+    let owners = Owners::RootOr(account(ALICE));
+    for (who, sid) in [(USERS, "S-1-5-32-545"), (BOB, "S-1-5-21-1-2-3-1002")] {
+        let entries = [(ALICE, GENERIC_ALL), (who, READ | FILE_ADD_FILE)];
+        assert_eq!(judged(SYSTEM, &entries, owners, CHANGES_FOLDER), Ok(false));
+        assert_eq!(judged(SYSTEM, &entries, owners, ADDS_TO_FOLDER), Err(format!("writable by {sid}")));
+    }
+    // As %ProgramFiles% is.
+    assert_eq!(judged(SYSTEM, &[(USERS, READ), (SYSTEM, GENERIC_ALL)], owners, ADDS_TO_FOLDER), Ok(true));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hsm.dll");
+    std::fs::write(&path, "library").unwrap();
+    assert!(judge_library(&path, Owners::root_or_effective_user()).is_ok());
+    assert!(judge_library(&folder.path().join("none.dll"), Owners::Root).is_err());
+}
+
+#[test]
+fn the_path_to_a_library_has_backslashes_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("hsm")).unwrap();
+    std::fs::write(folder.path().join(r"hsm\x.dll"), "library").unwrap();
+    let named = folder.path().join("./hsm//x.dll").to_str().unwrap().replace('\\', "/");
+    let loaded = judge_library(Path::new(&named), Owners::root_or_effective_user()).unwrap();
+    let loaded = loaded.to_str().unwrap();
+    assert!(loaded.ends_with(r"\hsm\x.dll") && !loaded.contains('/'), "{loaded}");
+}
+
+#[test]
 fn paths_that_mean_something_else_elsewhere_are_refused() {
     let problem = |path: &str| walk(Path::new(path), Owners::Anyone).unwrap_err().problem;
     assert!(matches!(problem(r"signgate.toml"), Problem::Relative));

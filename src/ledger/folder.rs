@@ -24,16 +24,19 @@ pub(crate) const fn modes(mode: Mode) -> (u32, u32) {
 
 /// Makes the folder if it is not there, and sets its mode.
 pub(crate) fn create(folder: &Path, mode: Mode) -> Result<(), LedgerError> {
+    with_mode(folder, platform::create_folder(folder), mode)
+}
+
+fn with_mode(folder: &Path, made: Result<(), Error>, mode: Mode) -> Result<(), LedgerError> {
     let (folder_mode, _) = modes(mode);
-    let made = platform::create_folder(folder).and_then(|()| platform::set_mode(folder, folder_mode));
-    made.map_err(|error| failed(folder, &error))
+    made.and_then(|()| platform::set_mode(folder, folder_mode)).map_err(|error| failed(folder, &error))
 }
 
 /// Makes a folder inside the ledger's, if it is not there.
 pub(crate) fn create_inner(folder: &Path, mode: Mode) -> Result<(), LedgerError> {
     match fs::symlink_metadata(folder) {
         Ok(_) => Ok(()),
-        Err(_) => create(folder, mode),
+        Err(_) => with_mode(folder, platform::create_inner_folder(folder), mode),
     }
 }
 

@@ -240,6 +240,14 @@ pub fn create_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
+/// The same for a folder in a closed one.
+///
+/// # Errors
+/// As [`create_folder`].
+pub fn create_inner_folder(path: &Path) -> io::Result<()> {
+    create_folder(path)
+}
+
 /// Makes a folder that was not there, for nobody but this account.
 ///
 /// # Errors

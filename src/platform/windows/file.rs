@@ -160,6 +160,18 @@ pub fn create_folder(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Makes a folder in a closed one, with the rights that this hands down to those who were let in.
+///
+/// # Errors
+/// The system refused.
+pub fn create_inner_folder(path: &Path) -> io::Result<()> {
+    match fs::create_dir(path) {
+        // Another process was faster.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
+}
+
 /// Makes a folder that was not there, for nobody but this account.
 ///
 /// # Errors

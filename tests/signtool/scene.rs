@@ -40,11 +40,15 @@ impl Host {
         [Some(Host::Here), wine].into_iter().flatten().collect()
     }
 
-    /// Where a scene may be: Wine takes the rights of a folder for all into its lists, and /tmp is one for all.
+    /// Where a scene may be. Wine takes the rights of each folder on the way into its lists, and this checkout may lie
+    /// below one for all; its drive C: does not.
     fn folder(&self) -> TempDir {
         match self {
             Host::Here => tempfile::tempdir().unwrap(),
-            Host::Wine(_) => tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap(),
+            Host::Wine(_) => {
+                fs::create_dir_all(drive_c()).unwrap();
+                tempfile::tempdir_in(drive_c()).unwrap()
+            }
         }
     }
 
@@ -52,16 +56,29 @@ impl Host {
     fn path(&self, path: &Path) -> String {
         match self {
             Host::Here => path.display().to_string(),
-            Host::Wine(_) => format!("Z:{}", path.display().to_string().replace('/', "\\")),
+            Host::Wine(_) => {
+                let (drive, path) = path.strip_prefix(drive_c()).map_or(("Z:", path), |inside| ("C:/", inside));
+                format!("{drive}{}", path.display()).replace('/', "\\")
+            }
         }
     }
 
-    fn backing(&self) -> PathBuf {
+    /// The test backing; a copy beside the scene where its folder is judged.
+    fn backing(&self, scene: &Path) -> PathBuf {
         match self {
             Host::Here => example("libbacking.so"),
-            Host::Wine(folder) => folder.join("examples/backing.dll"),
+            Host::Wine(folder) => {
+                let copy = scene.join("backing.dll");
+                fs::copy(folder.join("examples/backing.dll"), &copy).unwrap();
+                copy
+            }
         }
     }
+}
+
+/// Drive C: of the prefix that ci/windows makes for Wine.
+fn drive_c() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/windows/wine/drive_c")
 }
 
 /// An example that was built beside this test.
@@ -119,7 +136,7 @@ impl Scene {
         });
         change(&mut policy);
         fs::write(scene.path("policy.bundle"), publish::next_bundle(scene.folder.path(), &policy.to_string())).unwrap();
-        scene.configure(&scene.host.path(&scene.host.backing()));
+        scene.configure(&scene.host.path(&scene.host.backing(scene.folder.path())));
         let settings = scene.ledger_settings();
         ledger::create(&settings, Timestamp::now()).unwrap();
         fs::create_dir(scene.path("out")).unwrap();

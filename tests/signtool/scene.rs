@@ -33,11 +33,20 @@ pub enum Host {
 impl Host {
     /// Every host there is; that of Windows where SIGNGATE_WINDOWS names its folder.
     pub fn all() -> Vec<Host> {
-        let wine = env::var_os("SIGNGATE_WINDOWS").map(|folder| Host::Wine(folder.into()));
+        [Some(Host::Here), Host::wine()].into_iter().flatten().collect()
+    }
+
+    /// For what only the host of Windows can show.
+    pub fn only_wine() -> Option<Host> {
+        let wine = Host::wine();
         if wine.is_none() {
             println!("skipped: under Wine (SIGNGATE_WINDOWS names no folder; ci/windows does)");
         }
-        [Some(Host::Here), wine].into_iter().flatten().collect()
+        wine
+    }
+
+    fn wine() -> Option<Host> {
+        env::var_os("SIGNGATE_WINDOWS").map(|folder| Host::Wine(folder.into()))
     }
 
     /// Where a scene may be. Wine takes the rights of each folder on the way into its lists, and this checkout may lie

@@ -44,7 +44,7 @@ expect() {
 signgate() { "$wine" wine "$built/signgate.exe" "$@"; }
 
 host() {
-  "$wine" wine "$PWD/target/windows/tests/host.exe" "$(windows_path "$built/signgate_pkcs11.dll")" "$@"
+  "$wine" wine "$PWD/target/windows/tests/host.exe" "$module" "$@"
 }
 
 # Z: is the root of this host.
@@ -54,6 +54,11 @@ windows_path() { printf 'Z:%s' "$1" | tr / '\\'; }
 rm -rf "$scene"
 mkdir -p "$scene"
 chmod 755 "$scene"
+# On drive C:, because the checkout may lie below a folder that Everyone may write.
+mkdir "$scene/module"
+cp "$built/signgate_pkcs11.dll" "$scene/module/"
+chmod 755 "$scene/module" "$scene/module/signgate_pkcs11.dll"
+module='C:\signgate-scene\module\signgate_pkcs11.dll'
 
 # ---- what is built ----
 
@@ -230,7 +235,7 @@ chmod 777 "$scene/hsm/backing.dll"
 expect "nor is one that Everyone may write" 1 'hsm\backing.dll" /inheritance:d /remove:g *S-1-1-0' \
   host release - 'C:\signgate-scene\data' 'C:\signgate-scene\none'
 chmod 755 "$scene/hsm/backing.dll"
-configuration ours.toml admin "$(windows_path "$built/signgate_pkcs11.dll")"
+configuration ours.toml admin "$module"
 SIGNGATE_CONFIG='C:\signgate-scene\ours.toml' expect "the gate is not its own HSM" 1 "is signgate's own" \
   host release - 'C:\signgate-scene\data' 'C:\signgate-scene\none'
 configuration open.toml admin "$backing"

@@ -1,7 +1,7 @@
 //! signgate: the PKCS#11 module that asks the signing policy before every signature.
 //!
 //! The modules stand in dependency order: a module may use those above it, never those below.
-//! `unsafe` lives in `backend`, `abi` and `platform/windows` only. ARCHITECTURE.md tells the story; a newcomer reads
+//! `unsafe` lives in `backend` and `abi` only. ARCHITECTURE.md tells the story; a newcomer reads
 //! `abi/table.rs`, `gate/sign.rs`, `policy/decide.rs`, in this order.
 
 #![warn(missing_docs)]
@@ -38,3 +38,7 @@ pub mod gate;
 pub mod backend;
 
 pub mod abi;
+
+/// Windows' own calls, lent to `platform`, which stands above the module that may make them (ADR 0018).
+#[cfg(windows)]
+static SYSTEM: &dyn platform::windows::System = &backend::windows::Windows;

@@ -158,7 +158,7 @@ pub(super) fn build() -> Result<Gate, String> {
 /// Code that is running must not be unmapped, whoever unloads the module. On Unix the module is linked so.
 fn stay_loaded() {
     #[cfg(windows)]
-    crate::platform::stay_loaded();
+    crate::backend::windows::image::stay_loaded();
 }
 
 /// In enforced mode the process is the gate's own, and the HSM's PIN is in its memory: a crash must not write that down,

@@ -38,7 +38,7 @@ pub(super) fn watch() {}
 /// Whether the process is ending: its DLLs are being taken apart, in an order that nobody has promised.
 #[cfg(windows)]
 pub(super) fn has_begun() -> bool {
-    crate::platform::is_ending()
+    super::windows::image::is_ending()
 }
 
 #[cfg(unix)]

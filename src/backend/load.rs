@@ -106,15 +106,20 @@ fn check_version(major: u8, minor: u8) -> Result<(), String> {
 
 /// Whether the address lies in the library that this code itself lies in.
 fn is_ours(address: *const c_void) -> bool {
-    let ours = image_of((&raw const OWN_IMAGE).cast());
+    let ours = image_of(own_address());
     // An address without an image is generated code (p11-kit makes such), which is not ours.
     ours.is_some() && image_of(address) == ours
 }
 
 static OWN_IMAGE: u8 = 0;
 
+/// An address in the library that this code lies in.
+pub(super) fn own_address() -> *const c_void {
+    (&raw const OWN_IMAGE).cast()
+}
+
 #[cfg(windows)]
-use crate::platform::image_of;
+use super::windows::image::image_of;
 
 /// Where the library that holds this address begins in memory.
 #[cfg(unix)]

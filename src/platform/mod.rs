@@ -2,7 +2,7 @@
 //!
 //! Whoever asks for a file's identity, a lock, an account or the time asks here, and has no `cfg` of its own. Nothing
 //! here decides: it says what the system says, and what can not be found out is an error or `None`. Windows' own calls
-//! are in `windows/`, the one folder beside `abi` and `backend` where `unsafe` may stand (ADR 0018).
+//! are made in `backend`, because they need `unsafe` (ADR 0018).
 //! Read next: `../config/trusted_file.rs`, which asks who may write a file.
 
 #[cfg(unix)]

@@ -1,39 +1,17 @@
 //! Who may do what with a file: its owner and its list of rights (DACL, [MS-DTYP] 2.4.5), and lists of our own for what
 //! nobody else is to reach. Says what stands there; `../../config/trusted_file` says what of it is too much.
 //! Read next: `file.rs`.
-#![expect(unsafe_code, reason = "only Windows says who may do what with a file")]
 
-use super::{
-    account::{Account, effective_account, last_error},
-    wide,
-};
-use crate::platform::Closed;
+use super::account::{Account, effective_account};
+use crate::{SYSTEM, platform::Closed};
 use std::{
-    ffi::{OsStr, c_void},
     fs::{File, OpenOptions},
     io,
-    os::windows::{
-        fs::OpenOptionsExt,
-        io::{AsRawHandle, FromRawHandle},
-    },
+    os::windows::fs::OpenOptionsExt,
     path::Path,
-    ptr, slice,
 };
-use windows_sys::Win32::{
-    Foundation::{GENERIC_READ, GENERIC_WRITE, INVALID_HANDLE_VALUE, LocalFree},
-    Security::{
-        ACL,
-        Authorization::{
-            ConvertStringSecurityDescriptorToSecurityDescriptorW, GetSecurityInfo, SDDL_REVISION_1, SE_FILE_OBJECT,
-        },
-        DACL_SECURITY_INFORMATION, OWNER_SECURITY_INFORMATION, PROTECTED_DACL_SECURITY_INFORMATION,
-        PSECURITY_DESCRIPTOR, PSID, SECURITY_ATTRIBUTES, SetKernelObjectSecurity,
-    },
-    Storage::FileSystem::{
-        CREATE_NEW, CreateDirectoryW, CreateFileW, FILE_ATTRIBUTE_NORMAL, FILE_FLAG_BACKUP_SEMANTICS,
-        FILE_FLAG_OPEN_REPARSE_POINT, FILE_READ_ATTRIBUTES, FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE,
-        READ_CONTROL, WRITE_DAC,
-    },
+use windows_sys::Win32::Storage::FileSystem::{
+    FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, FILE_READ_ATTRIBUTES, READ_CONTROL, WRITE_DAC,
 };
 
 /// What an entry of a DACL gives somebody.
@@ -57,49 +35,19 @@ pub struct Rights {
     pub allowed: Option<Vec<Entry>>,
 }
 
-/// A security descriptor that Windows allocated.
-struct Descriptor(PSECURITY_DESCRIPTOR);
-
-impl Drop for Descriptor {
-    fn drop(&mut self) {
-        // SAFETY: allocated by Windows for us with LocalAlloc, and freed once.
-        unsafe { LocalFree(self.0) };
-    }
-}
-
 /// Whose an open file or folder is, and who may do what with it.
 ///
 /// # Errors
 /// Windows does not say, or says what is not understood.
 pub fn rights(file: &File) -> io::Result<Rights> {
-    let (mut owner, mut list, mut descriptor): (PSID, *mut ACL, PSECURITY_DESCRIPTOR) =
-        (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
-    // SAFETY: an open file, and places for three pointers.
-    let code = unsafe {
-        GetSecurityInfo(
-            file.as_raw_handle(),
-            SE_FILE_OBJECT,
-            OWNER_SECURITY_INFORMATION | DACL_SECURITY_INFORMATION,
-            &raw mut owner,
-            ptr::null_mut(),
-            &raw mut list,
-            ptr::null_mut(),
-            &raw mut descriptor,
-        )
-    };
-    if code != 0 {
-        return Err(io::Error::from_raw_os_error(i32::try_from(code).unwrap_or(i32::MAX)));
-    }
-    let _descriptor = Descriptor(descriptor);
-    // SAFETY: NULL or a SID inside the descriptor, which is still there.
-    let owner = unsafe { Account::read(owner) }.ok_or_else(|| io::Error::other("the file has no owner"))?;
-    if list.is_null() {
-        return Ok(Rights { owner, allowed: None });
-    }
-    // SAFETY: a DACL inside the descriptor; its head says how many bytes it has.
-    let bytes = unsafe { slice::from_raw_parts(list.cast::<u8>(), usize::from((*list).AclSize)) };
-    let allowed = entries(bytes).ok_or_else(|| io::Error::other("its list of rights is not understood"))?;
-    Ok(Rights { owner, allowed: Some(allowed) })
+    let found = SYSTEM.security(file)?;
+    let owner =
+        found.owner.as_deref().and_then(Account::of).ok_or_else(|| io::Error::other("the file has no owner"))?;
+    let allowed = found
+        .list
+        .map(|list| entries(&list).ok_or_else(|| io::Error::other("its list of rights is not understood")))
+        .transpose()?;
+    Ok(Rights { owner, allowed })
 }
 
 /// What a DACL allows; none for one that is malformed, or has an entry that gives rights in a way not known here.
@@ -157,38 +105,22 @@ pub fn exposure(path: &Path, closed: Closed) -> io::Result<Option<String>> {
 }
 
 /// SYSTEM, Administrators and this process's account, and nobody else; nothing is inherited from above.
-fn closed_descriptor(is_folder: bool) -> io::Result<Descriptor> {
+fn closed_rights(is_folder: bool) -> String {
     let flags = if is_folder { "OICI" } else { "" };
     let us = effective_account();
-    let text = format!("D:P(A;{flags};FA;;;SY)(A;{flags};FA;;;BA)(A;{flags};FA;;;{us})");
-    let text = wide::of(OsStr::new(&text))?;
-    let mut descriptor = ptr::null_mut();
-    // SAFETY: text that ends with a NUL, and a place for one pointer.
-    let made = unsafe {
-        ConvertStringSecurityDescriptorToSecurityDescriptorW(
-            text.as_ptr(),
-            SDDL_REVISION_1,
-            &raw mut descriptor,
-            ptr::null_mut(),
-        )
-    };
-    if made == 0 { Err(last_error()) } else { Ok(Descriptor(descriptor)) }
+    format!("D:P(A;{flags};FA;;;SY)(A;{flags};FA;;;BA)(A;{flags};FA;;;{us})")
 }
 
 /// Closes a file or folder to everybody but SYSTEM, Administrators and this process's account. What is looked at and what
 /// is closed are the same open file, so that nobody can put a link between.
 pub(super) fn close(path: &Path, is_folder: bool) -> io::Result<()> {
-    let descriptor = closed_descriptor(is_folder)?;
     let mut options = OpenOptions::new();
     let options = options.access_mode(FILE_READ_ATTRIBUTES | READ_CONTROL | WRITE_DAC);
     let file = options.custom_flags(FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT).open(path)?;
     if let Some(why) = not_ours_to_close(super::is_reparse_point(&file)?, &rights(&file)?.owner) {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
     }
-    let what = DACL_SECURITY_INFORMATION | PROTECTED_DACL_SECURITY_INFORMATION;
-    // SAFETY: an open file, and a descriptor that is still there.
-    let set = unsafe { SetKernelObjectSecurity(file.as_raw_handle(), what, descriptor.0) };
-    if set == 0 { Err(last_error()) } else { Ok(()) }
+    SYSTEM.protect(&file, &closed_rights(is_folder))
 }
 
 /// Why a file's rights are not ours to change: a link leads elsewhere, and somebody else's file stays his, whatever we
@@ -205,44 +137,12 @@ fn not_ours_to_close(is_link: bool, owner: &Account) -> Option<String> {
 
 /// Makes a folder that was not there, closed from its beginning.
 pub(super) fn create_folder(path: &Path) -> io::Result<()> {
-    let descriptor = closed_descriptor(true)?;
-    let attributes = SECURITY_ATTRIBUTES {
-        nLength: u32::try_from(size_of::<SECURITY_ATTRIBUTES>()).unwrap_or_default(),
-        lpSecurityDescriptor: descriptor.0.cast::<c_void>(),
-        bInheritHandle: 0,
-    };
-    let path = wide::of(path.as_os_str())?;
-    // SAFETY: a path that ends with a NUL, and attributes whose descriptor is still there.
-    let made = unsafe { CreateDirectoryW(path.as_ptr(), &raw const attributes) };
-    if made == 0 { Err(last_error()) } else { Ok(()) }
+    SYSTEM.create_folder(path, &closed_rights(true))
 }
 
 /// Makes a file for reading and writing that was not there; a closed one is closed from its beginning.
 pub(super) fn create(path: &Path, is_closed: bool) -> io::Result<File> {
-    let descriptor = if is_closed { Some(closed_descriptor(false)?) } else { None };
-    let attributes = descriptor.as_ref().map(|descriptor| SECURITY_ATTRIBUTES {
-        nLength: u32::try_from(size_of::<SECURITY_ATTRIBUTES>()).unwrap_or_default(),
-        lpSecurityDescriptor: descriptor.0.cast::<c_void>(),
-        bInheritHandle: 0,
-    });
-    let path = wide::of(path.as_os_str())?;
-    // SAFETY: a path that ends with a NUL, and NULL or attributes whose descriptor is still there.
-    let handle = unsafe {
-        CreateFileW(
-            path.as_ptr(),
-            GENERIC_READ | GENERIC_WRITE,
-            FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
-            attributes.as_ref().map_or(ptr::null(), ptr::from_ref),
-            CREATE_NEW,
-            FILE_ATTRIBUTE_NORMAL | FILE_FLAG_OPEN_REPARSE_POINT,
-            ptr::null_mut(),
-        )
-    };
-    if handle == INVALID_HANDLE_VALUE {
-        return Err(last_error());
-    }
-    // SAFETY: a handle that was opened above, owned by nobody else.
-    Ok(unsafe { File::from_raw_handle(handle) })
+    SYSTEM.create_file(path, is_closed.then(|| closed_rights(false)).as_deref())
 }
 
 #[cfg(test)]

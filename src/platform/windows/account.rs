@@ -1,22 +1,9 @@
 //! Accounts: security identifiers (SIDs), as [MS-DTYP] 2.4.2 lays them out, and whose this process is.
 //! Read next: `access.rs`.
-#![expect(unsafe_code, reason = "only Windows says whose a process is")]
 
-use super::wide;
+use crate::SYSTEM;
 use aws_lc_rs::digest::{SHA256, digest};
-use std::{
-    fmt, io,
-    os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle},
-    ptr, slice,
-};
-use windows_sys::Win32::{
-    Foundation::HANDLE,
-    Security::{
-        CheckTokenMembership, GetLengthSid, GetTokenInformation, LookupAccountSidW, PSID, TOKEN_QUERY, TOKEN_USER,
-        TokenUser,
-    },
-    System::Threading::{GetCurrentProcess, OpenProcessToken},
-};
+use std::fmt;
 
 /// SECURITY_MAX_SID_SIZE.
 const LARGEST: usize = 68;
@@ -118,20 +105,6 @@ impl Account {
     pub fn is_the_owner(&self) -> bool {
         self.is(3, &[0]) || self.is(3, &[4])
     }
-
-    /// NULL or a SID that somebody else's memory holds.
-    ///
-    /// # Safety
-    /// NULL, or a valid SID.
-    pub(super) unsafe fn read(sid: PSID) -> Option<Account> {
-        if sid.is_null() {
-            return None;
-        }
-        // SAFETY: promised by the caller.
-        let length = usize::try_from(unsafe { GetLengthSid(sid) }).ok()?;
-        // SAFETY: a valid SID has as many bytes as Windows says.
-        Account::of(unsafe { slice::from_raw_parts(sid.cast::<u8>(), length) })
-    }
 }
 
 impl fmt::Display for Account {
@@ -154,30 +127,8 @@ impl fmt::Debug for Account {
 /// nothing, where Windows does not say.
 #[must_use]
 pub fn effective_account() -> Account {
-    user_of_token().unwrap_or(Account { bytes: [0; LARGEST], length: 0 })
-}
-
-fn user_of_token() -> Option<Account> {
-    let mut token: HANDLE = ptr::null_mut();
-    // SAFETY: the process's own pseudo handle is always valid; `token` is a place for one handle.
-    if unsafe { OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &raw mut token) } == 0 {
-        return None;
-    }
-    // SAFETY: a handle that was opened above, owned by nobody else.
-    let token = unsafe { OwnedHandle::from_raw_handle(token) };
-    // As many words as a TOKEN_USER with the longest SID; words, because the structure begins with a pointer.
-    let mut user = [0_u64; 16];
-    let mut length = 0;
-    let room = u32::try_from(size_of_val(&user)).ok()?;
-    // SAFETY: an open token, and a buffer of `room` bytes, aligned for a pointer.
-    let told = unsafe {
-        GetTokenInformation(token.as_raw_handle(), TokenUser, user.as_mut_ptr().cast(), room, &raw mut length)
-    };
-    if told == 0 {
-        return None;
-    }
-    // SAFETY: Windows has filled in a TOKEN_USER, and its SID lies in the same buffer, which is still here.
-    unsafe { Account::read((*user.as_ptr().cast::<TOKEN_USER>()).User.Sid) }
+    let user = SYSTEM.user().and_then(|sid| Account::of(&sid));
+    user.unwrap_or(Account { bytes: [0; LARGEST], length: 0 })
 }
 
 /// A number that stands for this process's account in the ledger: the beginning of its SID's SHA-256. Nobody can choose
@@ -191,43 +142,14 @@ pub fn account_number() -> u32 {
 /// `DOMAIN\name`, as Windows writes both; none where it knows no name.
 #[must_use]
 pub fn account_name(account: &Account) -> Option<String> {
-    if account.length == 0 {
-        return None;
-    }
-    let mut sid = account.bytes;
-    // As long as an account's and a domain's name can be (UNLEN, DNS_MAX_NAME_LENGTH), with their ends.
-    let (mut name, mut domain) = ([0_u16; 257], [0_u16; 257]);
-    let (mut name_length, mut domain_length, mut kind) = (257, 257, 0);
-    // SAFETY: a valid SID, and two buffers with their lengths.
-    let found = unsafe {
-        LookupAccountSidW(
-            ptr::null(),
-            sid.as_mut_ptr().cast(),
-            name.as_mut_ptr(),
-            &raw mut name_length,
-            domain.as_mut_ptr(),
-            &raw mut domain_length,
-            &raw mut kind,
-        )
-    };
-    let (name, domain) = (wide::text(&name)?, wide::text(&domain)?);
-    (found != 0 && !name.is_empty()).then(|| format!("{domain}\\{name}"))
+    SYSTEM.name_of(account.sid())
 }
 
 /// Whether this process acts with the rights of Administrators, as one that was started elevated.
 #[must_use]
 pub fn administers() -> bool {
-    // S-1-5-32-544; words, because Windows may want it aligned.
-    let mut sid = [u32::from_le_bytes([1, 2, 0, 0]), u32::from_le_bytes([0, 0, 0, 5]), 32, 544];
-    let mut is_member = 0;
-    // SAFETY: the current token, a complete SID of two parts, and a place for the answer.
-    let told = unsafe { CheckTokenMembership(ptr::null_mut(), sid.as_mut_ptr().cast(), &raw mut is_member) };
-    (told != 0 && is_member != 0) || effective_account().is(5, &[18])
-}
-
-/// The error of the call before.
-pub(super) fn last_error() -> io::Error {
-    io::Error::last_os_error()
+    const ADMINISTRATORS: [u8; 16] = [1, 2, 0, 0, 0, 0, 0, 5, 32, 0, 0, 0, 0x20, 2, 0, 0];
+    SYSTEM.is_member(&ADMINISTRATORS) || effective_account().is(5, &[18])
 }
 
 #[cfg(test)]

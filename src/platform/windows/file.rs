@@ -1,37 +1,24 @@
 //! Files: which one it is, what changed, opening and locking. Read next: `process.rs`.
-#![expect(unsafe_code, reason = "the standard library does not tell which file an open one is, nor lock a part of one")]
 
-use super::{
-    access,
-    account::{effective_account, last_error},
-    wide,
+use super::{access, account::effective_account};
+use crate::{
+    SYSTEM,
+    platform::{FileIdentity, FileStamp, LockError},
 };
-use crate::platform::{FileIdentity, FileStamp, LockError};
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, ErrorKind},
-    mem,
     ops::Deref,
-    os::windows::{
-        fs::{FileExt, MetadataExt, OpenOptionsExt},
-        io::AsRawHandle,
-    },
+    os::windows::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    ptr,
 };
 use windows_sys::Win32::{
     Foundation::{ERROR_LOCK_VIOLATION, ERROR_STOPPED_ON_SYMLINK},
     Storage::FileSystem::{
-        BY_HANDLE_FILE_INFORMATION, FILE_ATTRIBUTE_REPARSE_POINT, FILE_BASIC_INFO, FILE_FLAG_BACKUP_SEMANTICS,
-        FILE_FLAG_OPEN_REPARSE_POINT, FILE_LIST_DIRECTORY, FILE_READ_ATTRIBUTES, FILE_SHARE_READ, FILE_SHARE_WRITE,
-        FileBasicInfo, GetDiskFreeSpaceExW, GetDriveTypeW, GetFileInformationByHandle, GetFileInformationByHandleEx,
-        GetVolumePathNameW, LOCKFILE_EXCLUSIVE_LOCK, LOCKFILE_FAIL_IMMEDIATELY, LockFileEx, MOVEFILE_REPLACE_EXISTING,
-        MOVEFILE_WRITE_THROUGH, MoveFileExW, READ_CONTROL, UnlockFileEx,
+        FILE_ATTRIBUTE_REPARSE_POINT, FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, FILE_LIST_DIRECTORY,
+        FILE_READ_ATTRIBUTES, FILE_SHARE_READ, FILE_SHARE_WRITE, READ_CONTROL,
     },
-    System::{
-        IO::OVERLAPPED,
-        WindowsProgramming::{DRIVE_FIXED, DRIVE_RAMDISK, DRIVE_REMOTE, DRIVE_REMOVABLE},
-    },
+    System::WindowsProgramming::{DRIVE_FIXED, DRIVE_RAMDISK, DRIVE_REMOTE, DRIVE_REMOVABLE},
 };
 
 /// Opens a file or folder for looking at it and at its rights; a link there is itself what is opened.
@@ -201,11 +188,7 @@ pub fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
 /// # Errors
 /// The system refused; the old file is still there.
 pub fn replace(draft: &Path, path: &Path) -> io::Result<()> {
-    let (draft, path) = (wide::of(draft.as_os_str())?, wide::of(path.as_os_str())?);
-    // SAFETY: two paths that end with a NUL.
-    let moved =
-        unsafe { MoveFileExW(draft.as_ptr(), path.as_ptr(), MOVEFILE_REPLACE_EXISTING | MOVEFILE_WRITE_THROUGH) };
-    if moved == 0 { Err(last_error()) } else { Ok(()) }
+    SYSTEM.replace(draft, path)
 }
 
 /// Windows has no call for it: NTFS keeps names in a journal of its own, in the order in which they were made.
@@ -216,27 +199,12 @@ pub fn sync_folder(_folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn information(file: &File) -> io::Result<BY_HANDLE_FILE_INFORMATION> {
-    // SAFETY: numbers alone, so zeros make a valid value.
-    let mut found: BY_HANDLE_FILE_INFORMATION = unsafe { mem::zeroed() };
-    // SAFETY: an open file, and a place for the structure.
-    let told = unsafe { GetFileInformationByHandle(file.as_raw_handle(), &raw mut found) };
-    if told == 0 { Err(last_error()) } else { Ok(found) }
-}
-
-const fn joined(high: u32, low: u32) -> u64 {
-    let [a, b, c, d] = high.to_be_bytes();
-    let [e, f, g, h] = low.to_be_bytes();
-    u64::from_be_bytes([a, b, c, d, e, f, g, h])
-}
-
 /// Which file this is: the volume's number and the file's in it.
 ///
 /// # Errors
 /// The system refused.
 pub fn identity_of(file: &File) -> io::Result<FileIdentity> {
-    let found = information(file)?;
-    Ok((u64::from(found.dwVolumeSerialNumber), joined(found.nFileIndexHigh, found.nFileIndexLow)))
+    stamp_of(file).map(|stamp| (stamp.device, stamp.inode))
 }
 
 /// Which file lies at a path; a link there is itself the file.
@@ -252,27 +220,7 @@ pub fn identity(path: &Path) -> io::Result<FileIdentity> {
 /// # Errors
 /// The system refused.
 pub fn stamp_of(file: &File) -> io::Result<FileStamp> {
-    let found = information(file)?;
-    let mut times = FILE_BASIC_INFO::default();
-    let room = u32::try_from(size_of::<FILE_BASIC_INFO>()).unwrap_or_default();
-    // SAFETY: an open file, and a place for the structure that this class fills.
-    let told =
-        unsafe { GetFileInformationByHandleEx(file.as_raw_handle(), FileBasicInfo, (&raw mut times).cast(), room) };
-    if told == 0 {
-        return Err(last_error());
-    }
-    Ok(FileStamp {
-        device: u64::from(found.dwVolumeSerialNumber),
-        inode: joined(found.nFileIndexHigh, found.nFileIndexLow),
-        size: joined(found.nFileSizeHigh, found.nFileSizeLow),
-        ctime_ns: unix_ns(times.ChangeTime),
-    })
-}
-
-/// A time of Windows, in units of 100 ns since 1601, as nanoseconds since 1970.
-const fn unix_ns(time: i64) -> i64 {
-    const FROM_1601_TO_1970: i64 = 116_444_736_000_000_000;
-    time.saturating_sub(FROM_1601_TO_1970).saturating_mul(100)
+    SYSTEM.stamp(file)
 }
 
 /// The stamp of a file.
@@ -306,24 +254,12 @@ pub fn canonical(path: &Path) -> io::Result<PathBuf> {
     })
 }
 
-/// The root of the volume that holds a path.
-fn volume(path: &Path) -> io::Result<Vec<u16>> {
-    let path = wide::of(path.as_os_str())?;
-    let mut root = vec![0_u16; path.len().max(260)];
-    let room = u32::try_from(root.len()).unwrap_or_default();
-    // SAFETY: a path that ends with a NUL, and a buffer of `room` units.
-    let found = unsafe { GetVolumePathNameW(path.as_ptr(), root.as_mut_ptr(), room) };
-    if found == 0 { Err(last_error()) } else { Ok(root) }
-}
-
 /// What a folder's drive is, if it is not one of this host.
 ///
 /// # Errors
 /// The system does not say.
 pub fn not_local(folder: &Path) -> io::Result<Option<&'static str>> {
-    let root = volume(folder)?;
-    // SAFETY: a path that ends with a NUL.
-    Ok(match unsafe { GetDriveTypeW(root.as_ptr()) } {
+    Ok(match SYSTEM.drive_kind(folder)? {
         DRIVE_FIXED | DRIVE_REMOVABLE | DRIVE_RAMDISK => None,
         DRIVE_REMOTE => Some("a network drive"),
         _ => Some("a drive of unknown kind"),
@@ -335,11 +271,7 @@ pub fn not_local(folder: &Path) -> io::Result<Option<&'static str>> {
 /// # Errors
 /// The system does not say.
 pub fn free_bytes(folder: &Path) -> io::Result<i128> {
-    let path = wide::of(folder.as_os_str())?;
-    let mut free = 0;
-    // SAFETY: a path that ends with a NUL, and a place for one number.
-    let told = unsafe { GetDiskFreeSpaceExW(path.as_ptr(), &raw mut free, ptr::null_mut(), ptr::null_mut()) };
-    if told == 0 { Err(last_error()) } else { Ok(i128::from(free)) }
+    SYSTEM.free_bytes(folder).map(i128::from)
 }
 
 /// Gives a file this many bytes of the disk.
@@ -355,28 +287,13 @@ pub fn allocate(file: &File, bytes: i64) -> io::Result<()> {
 #[derive(Debug)]
 pub struct Locked(File);
 
-/// Where that byte is.
-fn far_behind() -> OVERLAPPED {
-    // SAFETY: numbers and NULL, so zeros make a valid value.
-    let mut place: OVERLAPPED = unsafe { mem::zeroed() };
-    place.Anonymous.Anonymous.OffsetHigh = 0x7fff_ffff;
-    place
-}
-
-fn lock(file: &File, flags: u32) -> io::Result<()> {
-    let mut place = far_behind();
-    // SAFETY: an open file that is not asynchronous, so that the structure is used during the call alone.
-    let locked = unsafe { LockFileEx(file.as_raw_handle(), LOCKFILE_EXCLUSIVE_LOCK | flags, 0, 1, 0, &raw mut place) };
-    if locked == 0 { Err(last_error()) } else { Ok(()) }
-}
-
 impl Locked {
     /// Takes the lock if nobody has it.
     ///
     /// # Errors
     /// [`LockError`].
     pub fn try_take(file: File) -> Result<Locked, LockError> {
-        match lock(&file, LOCKFILE_FAIL_IMMEDIATELY) {
+        match SYSTEM.lock(&file, false) {
             Ok(()) => Ok(Locked(file)),
             Err(error) if error.raw_os_error() == i32::try_from(ERROR_LOCK_VIOLATION).ok() => {
                 Err(LockError::Held(file))
@@ -391,7 +308,7 @@ impl Locked {
     /// The system refused.
     pub fn take_folder(folder: &Path) -> io::Result<Locked> {
         let file = open_or_create(&folder.join("folder.lock"), 0o660, false)?;
-        lock(&file, 0)?;
+        SYSTEM.lock(&file, true)?;
         Ok(Locked(file))
     }
 }
@@ -406,9 +323,7 @@ impl Deref for Locked {
 
 impl Drop for Locked {
     fn drop(&mut self) {
-        let mut place = far_behind();
-        // SAFETY: as for `lock`. A lock that can not be let go ends with the file.
-        let _ = unsafe { UnlockFileEx(self.0.as_raw_handle(), 0, 1, 0, &raw mut place) };
+        SYSTEM.unlock(&self.0);
     }
 }
 
@@ -462,10 +377,5 @@ mod tests {
         fs::write(path.join("file"), "").unwrap();
         assert!(create_folder(&path.join("file")).is_err(), "a file is there");
         assert!(create_folder(&path.join(r"file\inside")).is_err(), "a file is on the way");
-    }
-
-    #[test]
-    fn times_are_counted_from_1970() {
-        assert_eq!(unix_ns(116_444_736_000_000_001), 100);
     }
 }

@@ -1,12 +1,12 @@
-//! Windows: its own calls, behind the same safe functions as on Unix. The only folder of `platform` with `unsafe`
-//! (ADR 0018). Read next: `account.rs`, then `access.rs`.
+//! Windows, behind the same functions as on Unix. What only Windows tells is asked through `system.rs`: its own calls
+//! need `unsafe`, which has no place here (ADR 0018). Read next: `account.rs`, then `access.rs`.
 
 mod access;
 mod account;
 mod advice;
 mod file;
 mod process;
-mod wide;
+mod system;
 
 pub use super::Closed;
 pub use access::{Entry, Rights, exposure, rights};
@@ -20,7 +20,8 @@ pub use file::{
     free_bytes, hold_folder, identity, identity_of, is_link, is_own, is_reparse_point, lock_holder, look_at, not_local,
     open, open_or_create, open_to_read, replace, set_mode, stamp, stamp_of, sync_folder, write_at,
 };
-pub use process::{boot_id, host_name, image_of, is_ending, machine_folder, monotonic_us, stay_loaded};
+pub use process::{boot_id, host_name, machine_folder, monotonic_us};
+pub use system::{Accounts, Files, Host, Security, SecurityInfo, System};
 
 use std::os::windows::io::BorrowedHandle;
 

@@ -14,7 +14,7 @@ use crate::{
         Config,
         trusted_file::{FileStamp, stamp},
     },
-    policy::{Denial, GrantSet, Identified, Policy, Reason},
+    policy::{Denial, GrantSet, Identified, Policy, Reason, SignerRef},
     trust::{CLOCK_TOLERANCE, Role},
 };
 use aws_lc_rs::digest;
@@ -58,9 +58,8 @@ pub struct Loaded {
 impl Loaded {
     /// Whether a grant for this signer, or its own `where`, names a program by its hash, which is not computed unasked.
     #[must_use]
-    pub fn needs_application_sha256(&self, signer: &str) -> bool {
-        self.grants.needs_application_sha256(signer)
-            || self.policy.signer(signer).is_some_and(|signer| signer.needs_application_sha256())
+    pub fn needs_application_sha256(&self, signer: SignerRef<'_>) -> bool {
+        signer.needs_application_sha256() || self.grants.needs_application_sha256(signer.name())
     }
 }
 

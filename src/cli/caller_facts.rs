@@ -62,6 +62,7 @@ impl Facts {
 }
 
 fn hashed_if_needed(situation: &Situation, signer: &str, path: &Path) -> Option<String> {
+    let signer = situation.loaded.policy.signer(signer)?;
     let needed = situation.loaded.needs_application_sha256(signer);
     needed.then(|| identity::file_sha256(path)).flatten()
 }

@@ -185,12 +185,16 @@ impl Gate {
         let known = self.policy.fresh_but_for_grants(now).map_err(unusable)?;
         let judged = self.judge(asked(), &known);
         // No grant bears on what a member may do alone: only for the others the grants are looked at as well.
+        let looked_again;
         let loaded = match &judged.1 {
-            Decision::Permit(permit) if matches!(permit.basis(), Basis::Member) => Arc::clone(&known),
-            Decision::Permit(_) | Decision::Deny(_) => self.policy.fresh(now).map_err(unusable)?,
+            Decision::Permit(permit) if matches!(permit.basis(), Basis::Member) => &known,
+            Decision::Permit(_) | Decision::Deny(_) => {
+                looked_again = self.policy.fresh(now).map_err(unusable)?;
+                &looked_again
+            }
         };
-        self.say_notice(&loaded, now);
-        let (asked, decision) = if Arc::ptr_eq(&known, &loaded) { judged } else { self.judge(asked(), &loaded) };
+        self.say_notice(loaded, now);
+        let (asked, decision) = if Arc::ptr_eq(&known, loaded) { judged } else { self.judge(asked(), loaded) };
         let permit = match decision {
             Decision::Permit(permit) => permit,
             Decision::Deny(denial) => return Err(self.refuse(&asked, &self.with_request(&asked, denial))),
@@ -206,7 +210,7 @@ impl Gate {
         let rate_per_hour = permit.rate().map(|rate| rate.per_hour);
         let reserved = self.with_facts(&asked, decision, |facts| {
             let facts = Facts { release: permit.release().map(|release| release.name.as_str()), ..facts };
-            self.with_basis(&loaded, &permit, |basis| self.ledger.reserve(&Intent { facts, basis, rate_per_hour }))
+            self.with_basis(loaded, &permit, |basis| self.ledger.reserve(&Intent { facts, basis, rate_per_hour }))
         });
         let reservation = reserved.map_err(|error| self.refuse(&asked, &ledger_denial(&error)))?;
         let asked_at = Instant::now();
@@ -282,7 +286,7 @@ impl Gate {
             mechanism,
             digest: asked.prepared.map(|prepared| Digest { hash: prepared.hash, value: &prepared.digest }),
             artifact: asked.prepared.and_then(|prepared| prepared.artifact.as_ref()),
-            caller: match loaded.needs_application_sha256(&asked.slot.signer) {
+            caller: match asked.signer.is_some_and(|signer| loaded.needs_application_sha256(signer)) {
                 true => self.hashed_caller(),
                 false => self.caller(),
             },

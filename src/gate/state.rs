@@ -128,8 +128,8 @@ impl Gate {
 
     /// Says once for each version of the policy what a person should know of it.
     pub(super) fn say_notice(&self, loaded: &Loaded, now: Timestamp) {
-        let said = self.noticed.swap(loaded.generation, Ordering::Relaxed);
-        if let Some(notice) = loaded.notice.as_deref().filter(|_| said != loaded.generation) {
+        let Some(notice) = loaded.notice.as_deref() else { return };
+        if self.noticed.swap(loaded.generation, Ordering::Relaxed) != loaded.generation {
             self.voice.trouble(notice, now);
         }
     }

@@ -18,6 +18,7 @@ use access_control::AccessControlModel;
 use account::AccountModel;
 use jiff::Timestamp;
 use signer::SignerModel;
+use std::fmt;
 
 words! {
     /// A role on a signer.
@@ -73,9 +74,10 @@ pub(super) struct Subject<'p> {
     pub signer: SignerRef<'p>,
 }
 
-impl<'p> Subject<'p> {
-    pub fn name(self) -> &'p str {
-        self.signer.policy().principal_name(self.principal)
+/// Name of the principal.
+impl fmt::Display for Subject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.signer.policy().principal_name(self.principal))
     }
 }
 

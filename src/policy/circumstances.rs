@@ -23,7 +23,7 @@ pub(super) fn allow<T: Trace + ?Sized>(
     trace: &mut T,
 ) -> Result<Option<Rate>, Refused> {
     let signer = subject.signer.signer;
-    let name = subject.signer.name();
+    let name = subject.signer;
     if let Some(wrong) = signer.place.as_ref().and_then(|place| place.mismatch(attempt)) {
         let detail = format_args!("`{name}` does not sign from this {wrong}");
         return Err(Refused::new(Check::Circumstances, Denial::new(Reason::WrongPlace, detail)));

@@ -146,13 +146,12 @@ fn may_ever_sign<T: Trace + ?Sized>(subject: Subject<'_>, models: &[Model], trac
 /// What keeps somebody from every key, whatever a model gives him.
 pub(super) fn is_kept_from_keys(subject: Subject<'_>) -> Option<Denial> {
     let policy = subject.signer.policy();
-    let name = subject.name();
     if policy.is_system(subject.principal) {
-        let detail = format_args!("`{name}` has the scope `system`, which never uses a key");
+        let detail = format_args!("`{subject}` has the scope `system`, which never uses a key");
         return Some(Denial::new(Reason::SystemScope, detail));
     }
     if policy.duties.author_may_not_sign && !policy.policy_keys(subject.principal).is_empty() {
-        let detail = format_args!("`{name}` signs policies, and authors of the policy may not sign with its keys");
+        let detail = format_args!("`{subject}` signs policies, and authors of the policy may not sign with its keys");
         return Some(Denial::new(Reason::PolicyAuthor, detail));
     }
     None
@@ -314,7 +313,7 @@ fn signer_is_visible<'p, T: Trace + ?Sized>(
     };
     match policy.signer(attempt.signer) {
         Some(signer) if is_visible(signer) => {
-            trace.step(Check::Visible, Outcome::Passed, &format_args!("`{}`", signer.name()));
+            trace.step(Check::Visible, Outcome::Passed, &format_args!("`{signer}`"));
             Ok(signer)
         }
         Some(_) | None => {
@@ -332,7 +331,6 @@ fn everything_is_active<T: Trace + ?Sized>(
     attempt: &Attempt<'_>,
     trace: &mut T,
 ) -> Result<(), Refused> {
-    let name = signer.name();
     let refuse = |reason, detail: Arguments<'_>| Err(refuse(Check::Active, reason, detail));
     match signer.keypair_status() {
         KeypairStatus::Online | KeypairStatus::Offline => {}
@@ -348,19 +346,19 @@ fn everything_is_active<T: Trace + ?Sized>(
     match signer.status() {
         SignerStatus::Active => {}
         status @ (SignerStatus::Pending | SignerStatus::Failed | SignerStatus::Disabled | SignerStatus::Expired) => {
-            return refuse(Reason::SignerNotActive, format_args!("signer `{name}` is {status}"));
+            return refuse(Reason::SignerNotActive, format_args!("signer `{signer}` is {status}"));
         }
     }
     if signer.certificate_is_revoked(material) {
-        return refuse(Reason::CertificateRevoked, format_args!("a certificate of `{name}` is revoked"));
+        return refuse(Reason::CertificateRevoked, format_args!("a certificate of `{signer}` is revoked"));
     }
     if let Some(leaf) = material.certificates.first() {
         if attempt.now < leaf.not_before {
-            let detail = format_args!("the certificate of `{name}` is valid from {}", leaf.not_before);
+            let detail = format_args!("the certificate of `{signer}` is valid from {}", leaf.not_before);
             return refuse(Reason::CertificateNotYetValid, detail);
         }
         if attempt.now > leaf.not_after {
-            let detail = format_args!("the certificate of `{name}` was valid until {}", leaf.not_after);
+            let detail = format_args!("the certificate of `{signer}` was valid until {}", leaf.not_after);
             return refuse(Reason::CertificateExpired, detail);
         }
     }

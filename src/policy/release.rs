@@ -53,7 +53,7 @@ pub(super) fn covering<T: Trace + ?Sized>(
     question.fits(is_offline)?;
     question.is_approved()?;
     if !policy.is_among(subject.principal, &release.participants) {
-        let detail = format_args!("`{}` is no participant of release `{name}`", subject.name());
+        let detail = format_args!("`{subject}` is no participant of release `{name}`");
         return Err(refuse(Reason::ReleaseNotParticipant, detail));
     }
     question.is_in_window()?;

@@ -9,15 +9,17 @@ use super::{
     index::{ApprovalPolicy, Keypair, KeypairProfile, Policy, PrincipalId, Signer},
     model::{Category, KeypairStatus, Model, SignerStatus},
     rate::Rate,
+    value::Name,
 };
+use std::fmt;
 
 /// A signer of a loaded policy, with its key pair.
 #[derive(Clone, Copy, Debug)]
 pub struct SignerRef<'p> {
     policy: &'p Policy,
-    name: &'p str,
+    name: &'p Name,
     pub(super) signer: &'p Signer,
-    keypair_name: &'p str,
+    keypair_name: &'p Name,
     pub(super) keypair: &'p Keypair,
 }
 
@@ -26,6 +28,13 @@ impl Policy {
         let (name, signer) = self.signers.get(number)?;
         let (keypair_name, keypair) = self.keypairs.get(signer.keypair)?;
         Some(SignerRef { policy: self, name, signer, keypair_name, keypair })
+    }
+}
+
+/// Its name.
+impl fmt::Display for SignerRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.name.fmt(f)
     }
 }
 

@@ -54,5 +54,5 @@ pub(in crate::policy) fn missing(subject: Subject<'_>, verb: Verb) -> Denial {
         Some(id) => format!("/code_signing/signers/{}/{id}/", verb.name()),
         None => format!("/code_signing/signers/{}/", verb.name()),
     };
-    Denial::new(Reason::AccessStringMissing, format_args!("no string of `{}` covers `{needed}`", subject.name()))
+    Denial::new(Reason::AccessStringMissing, format_args!("no string of `{subject}` covers `{needed}`"))
 }

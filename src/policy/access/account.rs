@@ -34,7 +34,7 @@ impl AccessModel for AccountModel {
     fn is_assigned(&self, subject: Subject<'_>, now: Option<Timestamp>) -> Result<Ground, Refused> {
         let keypair = subject.signer.keypair;
         subject.signer.policy().assignment(subject.principal, keypair, now).map_err(|unassigned| {
-            Refused::new(Check::Assigned, unassigned.denial(subject.name(), subject.signer.keypair_name()))
+            Refused::new(Check::Assigned, unassigned.denial(&subject.to_string(), subject.signer.keypair_name()))
         })
     }
 

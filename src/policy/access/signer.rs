@@ -21,15 +21,15 @@ impl AccessModel for SignerModel {
     fn may_ever_sign(&self, subject: Subject<'_>) -> Result<Ground, Refused> {
         let roles = subject.signer.roles(subject.principal);
         let refuse = |reason, detail| Err(Refused::new(Check::Role, Denial::new(reason, detail)));
-        let (name, signer) = (subject.name(), subject.signer.name());
+        let signer = subject.signer;
         if roles.sign() {
             return Ok("administrator or operator");
         }
         if roles.has(Role::Auditor) {
-            return refuse(Reason::Auditor, format!("`{name}` is an auditor of `{signer}`; auditors never sign"));
+            return refuse(Reason::Auditor, format!("`{subject}` is an auditor of `{signer}`; auditors never sign"));
         }
         if subject.signer.policy().is_product_admin(subject.principal) {
-            let detail = format!("`{name}` administers the product but has no role on `{signer}`");
+            let detail = format!("`{subject}` administers the product but has no role on `{signer}`");
             return refuse(Reason::ProductAdmin, detail);
         }
         // No role at all is not a role that never signs.
@@ -40,7 +40,7 @@ impl AccessModel for SignerModel {
         if subject.signer.roles(subject.principal).sign() {
             return Ok("member of the signer");
         }
-        let detail = format!("`{}` is not a member of `{}`", subject.name(), subject.signer.name());
+        let detail = format!("`{subject}` is not a member of `{}`", subject.signer);
         Err(Refused::new(Check::Assigned, Denial::new(Reason::NotMember, detail)))
     }
 
@@ -48,7 +48,7 @@ impl AccessModel for SignerModel {
         if person.signer.roles(person.principal).sign() {
             return Ok(());
         }
-        Err(format!("`{}` is neither operator nor administrator of the signer", person.name()))
+        Err(format!("`{person}` is neither operator nor administrator of the signer"))
     }
 
     fn has_credential(&self, signer: SignerRef<'_>) -> bool {

@@ -23,9 +23,8 @@ pub(super) fn algorithm_is_allowed<'p, T: Trace + ?Sized>(
     trace: &mut T,
 ) -> Result<&'p Material, Refused> {
     let check = Check::Algorithm;
-    let material = signer
-        .material()
-        .map_err(|flaw| refuse(check, Reason::KeyUnreadable, format_args!("`{}`: {flaw}", signer.name())))?;
+    let material =
+        signer.material().map_err(|flaw| refuse(check, Reason::KeyUnreadable, format_args!("`{signer}`: {flaw}")))?;
     let mechanism = attempt.mechanism;
     if let Some(reason) = mechanism_flaw(signer, &material.public_key, mechanism) {
         return Err(algorithm_refused(signer, &material.public_key, mechanism, reason));

@@ -180,21 +180,21 @@ impl Gate {
         prepared: &Prepared,
     ) -> Result<Vec<u8>, Error> {
         let now = Timestamp::now();
-        let asked = || Asked::of(slot, mechanism, Some(prepared), now);
-        let unusable = |unusable: Arc<Unusable>| self.refuse(&asked(), &unusable.denial());
+        let attempt = || Asked::of(slot, mechanism, Some(prepared), now);
+        let unusable = |unusable: Arc<Unusable>| self.refuse(&attempt(), &unusable.denial());
         let known = self.policy.fresh_but_for_grants(now).map_err(unusable)?;
-        let judged = self.judge(asked(), &known);
-        // No grant bears on what a member may do alone: only for the others the grants are looked at as well.
         let looked_again;
-        let loaded = match &judged.1 {
-            Decision::Permit(permit) if matches!(permit.basis(), Basis::Member) => &known,
-            Decision::Permit(_) | Decision::Deny(_) => {
-                looked_again = self.policy.fresh(now).map_err(unusable)?;
-                &looked_again
+        let mut loaded = &known;
+        let (mut asked, mut decision) = self.judge(attempt(), loaded);
+        // No grant bears on what a member may do alone: only for the others the grants are looked at as well.
+        if !matches!(&decision, Decision::Permit(permit) if matches!(permit.basis(), Basis::Member)) {
+            looked_again = self.policy.fresh(now).map_err(unusable)?;
+            loaded = &looked_again;
+            if !Arc::ptr_eq(loaded, &known) {
+                (asked, decision) = self.judge(attempt(), loaded);
             }
-        };
+        }
         self.say_notice(loaded, now);
-        let (asked, decision) = if Arc::ptr_eq(&known, loaded) { judged } else { self.judge(asked(), loaded) };
         let permit = match decision {
             Decision::Permit(permit) => permit,
             Decision::Deny(denial) => return Err(self.refuse(&asked, &self.with_request(&asked, denial))),
@@ -295,19 +295,15 @@ impl Gate {
         };
         let counts = LedgerCounts::new(&*self.ledger);
         let decision = decide(&loaded.policy, &attempt, &loaded.grants, &counts, &mut NoTrace);
-        match (decision, counts.into_failure(), asked.unknown) {
-            (Decision::Deny(_), Some(error), _) => Decision::Deny(ledger_denial(&error)),
+        let denial = match (&decision, counts.into_failure()) {
+            (Decision::Deny(_), Some(error)) => Some(ledger_denial(&error)),
             // Why nobody is known says more than that nobody is.
-            (Decision::Deny(denial), None, Some(why)) if denial.reason == Reason::NoIdentity => {
-                Decision::Deny(why.clone())
-            }
+            (Decision::Deny(denial), None) if denial.reason == Reason::NoIdentity => asked.unknown.cloned(),
             // The first use that would be permitted binds an ID token; nothing is permitted that can not be bound.
-            (Decision::Permit(permit), ..) => match asked.principal.map(|known| self.bind(loaded, known, asked.now)) {
-                Some(Err(denial)) => Decision::Deny(denial),
-                Some(Ok(())) | None => Decision::Permit(permit),
-            },
-            (decision, ..) => decision,
-        }
+            (Decision::Permit(_), _) => asked.principal.and_then(|known| self.bind(loaded, known, asked.now).err()),
+            (Decision::Deny(_), None) => None,
+        };
+        denial.map_or(decision, Decision::Deny)
     }
 
     /// The same attempt under this policy.

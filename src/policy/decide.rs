@@ -40,7 +40,8 @@ const TEST_LIFE: SignedDuration = SignedDuration::from_hours(30 * 24);
 pub struct Permit {
     basis: Basis,
     rate: Option<Rate>,
-    release: Option<ReleaseUse>,
+    /// Boxed: most have none, and a permit is handed on at each signature.
+    release: Option<Box<ReleaseUse>>,
 }
 
 impl Permit {
@@ -57,7 +58,7 @@ impl Permit {
 
     /// The release that it is made in; counted beside the basis.
     pub fn release(&self) -> Option<&ReleaseUse> {
-        self.release.as_ref()
+        self.release.as_deref()
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) fn covering<T: Trace + ?Sized>(
     attempt: &Attempt<'_>,
     counts: &dyn Counts,
     trace: &mut T,
-) -> Result<Option<ReleaseUse>, Refused> {
+) -> Result<Option<Box<ReleaseUse>>, Refused> {
     let policy = subject.signer.policy();
     let keypair = subject.signer.keypair;
     let is_offline = subject.signer.keypair_status() == KeypairStatus::Offline;
@@ -80,12 +80,12 @@ pub(super) fn covering<T: Trace + ?Sized>(
             release.max_signings
         ),
     );
-    Ok(Some(ReleaseUse {
+    Ok(Some(Box::new(ReleaseUse {
         name: name.to_string(),
         count: release.count,
         signings: release.max_signings,
         store_id: release.store_id.to_string(),
-    }))
+    })))
 }
 
 /// The release to judge: the one whose window it is; for an offline key pair else the next one, else the last one, so

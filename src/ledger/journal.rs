@@ -239,10 +239,7 @@ impl Journal {
     /// Waits until the file is on the disk up to `end`, if records wait for the disk.
     fn bring_to_disk(&self, end: u64) -> Result<(), LedgerError> {
         let Some((syncing, file)) = self.syncing.as_ref().zip(self.file.as_deref()) else { return Ok(()) };
-        syncing.wait_for(end, || {
-            let written = self.writing.lock().bytes;
-            file.sync_data().map(|()| written).map_err(|error| folder::failed(&self.path, &error))
-        })
+        syncing.wait_for(end, || file.sync_data().map_err(|error| folder::failed(&self.path, &error)))
     }
 }
 

@@ -28,9 +28,21 @@ use super::{
     situation::Place,
     ui::{Exit, Failure},
 };
+use std::path::PathBuf;
 
 /// In every file that may be replaced by the next setup.
 const MARK: &str = "Written by `signgate setup";
+
+/// What every tool's setup asks.
+#[derive(clap::Args, Debug)]
+struct Wanted {
+    /// The signer to sign with
+    #[arg(long, value_name = "NAME")]
+    signer: String,
+    /// Write the files into this folder; without it they are printed
+    #[arg(long, value_name = "DIR")]
+    write: Option<PathBuf>,
+}
 
 /// What to set up.
 #[derive(clap::Subcommand, Debug)]

@@ -2,7 +2,7 @@
 //! module, so that it can be written on any machine that has the policy. What is written works from wherever it is copied
 //! to, but for the path of the DLL. Read next: `../../gate/digest_sign.rs`.
 
-use super::MARK;
+use super::{MARK, Wanted};
 use crate::cli::{
     situation::{Place, Situation},
     ui::{self, Exit, Failure},
@@ -11,11 +11,7 @@ use signgate_pkcs11::policy::{
     SignMetadata, SignerRef,
     algorithm::{KeyType, Mechanism},
 };
-use std::{
-    fs,
-    io::ErrorKind,
-    path::{Path, PathBuf},
-};
+use std::{fs, io::ErrorKind, path::Path};
 
 /// Where the DLL is, if nobody says otherwise.
 const USUAL_PLACE: &str = r"C:\Program Files\signgate\signgate_pkcs11.dll";
@@ -23,12 +19,8 @@ const USUAL_PLACE: &str = r"C:\Program Files\signgate\signgate_pkcs11.dll";
 /// Arguments of `signgate setup signtool`.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
-    /// The signer to sign with
-    #[arg(long, value_name = "NAME")]
-    signer: String,
-    /// Write the files into this folder; without it they are printed
-    #[arg(long, value_name = "DIR")]
-    write: Option<PathBuf>,
+    #[command(flatten)]
+    wanted: Wanted,
     /// The DLL, as the Windows machine has it
     #[arg(long, value_name = "FILE", default_value = USUAL_PLACE)]
     module: String,
@@ -37,7 +29,7 @@ pub struct Arguments {
 /// Prints or writes both files.
 pub fn run(arguments: &Arguments, place: &Place) -> Result<Exit, Failure> {
     let situation = Situation::find(place)?;
-    let name = &arguments.signer;
+    let name = &arguments.wanted.signer;
     let signer = situation.policy().signer(name).ok_or_else(|| {
         Failure::denied(format!("the policy `{}` has no signer `{}`", situation.policy().id(), name.escape_debug()))
             .next("signgate whoami")
@@ -48,12 +40,12 @@ pub fn run(arguments: &Arguments, place: &Place) -> Result<Exit, Failure> {
         return Err(Failure::usage(wrong).next("choose one without quotes, `%`, `!`, `^`, `&` and wildcards"));
     }
     let metadata = file_name(name);
-    let folder = arguments.write.as_deref().unwrap_or(Path::new("signgate-signtool"));
+    let folder = arguments.wanted.write.as_deref().unwrap_or(Path::new("signgate-signtool"));
     let files = [
         (folder.join(&metadata), format!("{{ \"signer\": \"{name}\" }}\n")),
         (folder.join("sign.cmd"), script(&arguments.module, &metadata)),
     ];
-    if arguments.write.is_none() {
+    if arguments.wanted.write.is_none() {
         let text: String = files.iter().map(|(path, text)| format!("#### file {}\n{text}\n", path.display())).collect();
         ui::print(&text.replace('\r', ""))?;
         return Ok(Exit::Done);

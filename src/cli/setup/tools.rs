@@ -4,7 +4,7 @@
 //! Read next: `signer.rs` for what is asked of the module.
 
 use super::{
-    continuous,
+    Wanted, continuous,
     plan::{Entry, MARK, Plan},
     shell::quoted,
     signer::{self, Signer},
@@ -18,12 +18,8 @@ use std::path::{Path, PathBuf};
 /// Arguments of `signgate setup TOOL`.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
-    /// The signer to sign with
-    #[arg(long, value_name = "NAME")]
-    signer: String,
-    /// Write the files into this folder; without it they are printed
-    #[arg(long, value_name = "DIR")]
-    write: Option<PathBuf>,
+    #[command(flatten)]
+    wanted: Wanted,
     /// What the tool is to load; as found out from the machine's configuration if absent
     #[arg(long, value_name = "FILE", conflicts_with = "socket")]
     module: Option<PathBuf>,
@@ -69,8 +65,9 @@ impl Tool {
 
 /// Prints or writes the folder.
 pub fn run(tool: Tool, arguments: &Arguments, place: &Place) -> Result<Exit, Failure> {
-    let signer = signer::find(&arguments.signer, arguments.module.as_deref(), arguments.socket.as_deref(), place)?;
-    let folder = arguments.write.clone().unwrap_or_else(|| PathBuf::from(format!("signgate-{}", tool.name())));
+    let signer =
+        signer::find(&arguments.wanted.signer, arguments.module.as_deref(), arguments.socket.as_deref(), place)?;
+    let folder = arguments.wanted.write.clone().unwrap_or_else(|| PathBuf::from(format!("signgate-{}", tool.name())));
     let folder = std::path::absolute(&folder).unwrap_or(folder);
     for path in [&folder, &signer.module] {
         if path.to_str().is_none_or(|text| text.contains(|c: char| c.is_control() || "#\"\\$`'".contains(c))) {
@@ -83,7 +80,7 @@ pub fn run(tool: Tool, arguments: &Arguments, place: &Place) -> Result<Exit, Fai
     }
     let recipe = Recipe { tool, signer: &signer, folder: &folder };
     let plan = Plan { entries: recipe.entries()?, commands: Vec::new() };
-    if arguments.write.is_some() {
+    if arguments.wanted.write.is_some() {
         plan.write(Path::new("/"))?;
         ui::note(&format!("wrote {}", folder.display()));
     } else {

@@ -209,7 +209,7 @@ pub fn hot(scene: &Scene) {
 /// What of one signature in one thread is the gate's look at the policy (a stat; the grants bear on no member), what its
 /// records, and what the rest: everything in memory. Each is timed alone, so that the median is one signature's and not
 /// that of many with a share of what comes once in hundreds (folding a journal); the mean has that share. By turns, so
-/// that each meets the same machine; the clock's own cost is in each of the four, and taken off where they are.
+/// that each meets the same machine. What the clock itself costs is taken off `1 stat` and `records`, and cancels in `added`.
 fn parts(scene: &Scene, subject: &Subject, layers: &mut [Sign; 3], (in_turn, turns): (usize, usize)) {
     let looked = scene.folder.join("policy.bundle");
     let ledger = scene.ledger();

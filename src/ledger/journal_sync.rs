@@ -1,36 +1,41 @@
 //! Threads of one process share the syncs of their journal: whoever comes while none is under way brings to the disk what
-//! all have written by then; who comes meanwhile waits for the next one. Nothing is locked while the disk works, so the
+//! all who wait have written; who comes meanwhile waits for the next one. Nothing is locked while the disk works, so the
 //! HSM signs for some threads while others wait.
 //! Read next: `journal.rs`, which writes.
 
 use super::{LedgerError, WAIT};
+use parking_lot::Mutex;
 use std::{
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    mem,
+    thread::{self, Thread},
     time::Instant,
 };
 
-/// How far a file is on the disk. The lock is std's: its condition wakes all who wait at once, where parking_lot's wakes
-/// each when the one before has run, and meanwhile a processor has nothing to do.
+/// How far a file is on the disk.
 #[derive(Default)]
 pub(crate) struct Syncing {
     state: Mutex<State>,
-    /// Where those wait whom a sync is for, by turns: the ones of the sync under way are not woken with those of the next.
-    ended: [Condvar; 2],
 }
 
 #[derive(Default)]
 struct State {
     /// Up to this byte.
     durable: u64,
-    /// Up to this byte it is written, and somebody waits or has waited for that.
+    /// Up to this byte somebody has written and asked for the disk.
     wanted: u64,
-    /// How many syncs have begun.
-    begun: usize,
-    /// How far the file will be on the disk when the sync that is under way has ended; none while none is.
-    under_way: Option<u64>,
+    is_under_way: bool,
     /// The kernel tells of a page that it lost once only: after a failure no sync of this file proves anything. That is
     /// also why two are never under way at once: one could be told of what the other lost.
     failure: Option<LedgerError>,
+    /// Who sleeps, and until when. Each is woken alone, and only when it can go on: woken one after the other, or to see
+    /// that they have to wait on, they would leave the processors idle.
+    asleep: Vec<Sleeper>,
+}
+
+struct Sleeper {
+    /// The file has to be on the disk up to this byte.
+    end: u64,
+    thread: Thread,
 }
 
 impl Syncing {
@@ -39,63 +44,55 @@ impl Syncing {
     /// # Errors
     /// The first sync that failed, for every thread from then on; [`LedgerError::Busy`] after [`WAIT`].
     pub(crate) fn wait_for(&self, end: u64, sync: impl Fn() -> Result<(), LedgerError>) -> Result<(), LedgerError> {
-        let began = Instant::now();
-        let mut state = self.state();
-        state.wanted = state.wanted.max(end);
-        while state.durable < end {
+        let (began, this) = (Instant::now(), thread::current());
+        loop {
+            let mut state = self.state.lock();
+            // Whoever is awake is in no list.
+            state.asleep.retain(|sleeper| sleeper.thread.id() != this.id());
+            if state.durable >= end {
+                return Ok(());
+            }
             if let Some(failure) = &state.failure {
                 return Err(failure.clone());
             }
-            let Some(target) = state.under_way else {
-                state = self.lead(state, &sync);
+            state.wanted = state.wanted.max(end);
+            if !state.is_under_way {
+                state.is_under_way = true;
+                let target = state.wanted;
+                drop(state);
+                self.ended(target, sync());
                 continue;
-            };
+            }
             let left = WAIT.saturating_sub(began.elapsed());
             if left.is_zero() {
                 let holder = Some("the disk, which another thread of this process waits for".to_owned());
                 return Err(LedgerError::Busy { waited: began.elapsed(), holder });
             }
-            let number = if end <= target { state.begun } else { state.begun.wrapping_add(1) };
-            state = self.of(number).wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state.asleep.push(Sleeper { end, thread: this.clone() });
+            drop(state);
+            // Whoever may go on is unparked, perhaps before it comes here.
+            thread::park_timeout(left);
         }
-        Ok(())
     }
 
-    /// Makes one sync, wakes whom it was for, and one of those whom the next one is for, to make that.
-    fn lead<'s>(
-        &'s self,
-        mut state: MutexGuard<'s, State>,
-        sync: impl Fn() -> Result<(), LedgerError>,
-    ) -> MutexGuard<'s, State> {
-        let (number, target) = (state.begun.wrapping_add(1), state.wanted);
-        (state.begun, state.under_way) = (number, Some(target));
-        drop(state);
-        let synced = sync();
-        let mut state = self.state();
-        state.under_way = None;
-        self.of(number).notify_all();
-        let next = self.of(number.wrapping_add(1));
-        match synced {
+    /// A sync has ended: wakes one whom the next one is for, to make that, and all whom this one was for.
+    fn ended(&self, target: u64, synced: Result<(), LedgerError>) {
+        let mut state = self.state.lock();
+        state.is_under_way = false;
+        let (stay, go) = match synced {
             Ok(()) => {
                 state.durable = target;
-                next.notify_one();
+                mem::take(&mut state.asleep).into_iter().partition(|sleeper| sleeper.end > target)
             }
             Err(error) => {
                 state.failure = Some(error);
-                next.notify_all();
+                (Vec::new(), mem::take(&mut state.asleep))
             }
-        }
-        state
-    }
-
-    fn of(&self, number: usize) -> &Condvar {
-        let [even, odd] = &self.ended;
-        if number.is_multiple_of(2) { even } else { odd }
-    }
-
-    /// A thread that panicked left it whole.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        };
+        let next = stay.first().map(|sleeper| sleeper.thread.clone());
+        state.asleep = stay;
+        drop(state);
+        next.iter().chain(go.iter().map(|sleeper| &sleeper.thread)).for_each(Thread::unpark);
     }
 }
 
@@ -103,7 +100,10 @@ impl Syncing {
 mod tests {
     use super::*;
     use std::{
-        sync::atomic::{AtomicU64, Ordering},
+        sync::{
+            atomic::{AtomicU64, Ordering},
+            mpsc,
+        },
         thread,
         time::Duration,
     };
@@ -142,5 +142,50 @@ mod tests {
         assert_eq!(syncing.wait_for(20, || Err(failure.clone())), Err(failure.clone()));
         assert_eq!(syncing.wait_for(20, || Ok(())), Err(failure));
         assert_eq!(syncing.wait_for(10, || Ok(())), Ok(()), "what was on the disk stays there");
+    }
+
+    /// One thread whose sync is under way and three that wait for the next one; what `answers` say is what the syncs
+    /// answer. Gives what the threads got, and how many syncs there were; none of them may wait until the bound.
+    fn one_leads_and_three_wait(answers: &[Result<(), LedgerError>]) -> (Vec<Result<(), LedgerError>>, usize) {
+        let (syncing, began) = (Syncing::default(), Instant::now());
+        let ((begun, begins), (answer, answered)) = (mpsc::channel(), mpsc::channel());
+        let answered = Mutex::new(answered);
+        let sync = || {
+            begun.send(()).unwrap();
+            answered.lock().recv().unwrap()
+        };
+        let got = thread::scope(|scope| {
+            let mut threads = vec![scope.spawn(|| syncing.wait_for(10, sync))];
+            begins.recv().unwrap();
+            threads.extend([20, 30, 40].map(|end| {
+                scope.spawn({
+                    let (syncing, sync) = (&syncing, &sync);
+                    move || syncing.wait_for(end, sync)
+                })
+            }));
+            while syncing.state.lock().asleep.len() < 3 {
+                thread::yield_now();
+            }
+            for one in answers {
+                answer.send(one.clone()).unwrap();
+            }
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(began.elapsed() < WAIT, "somebody was not woken");
+        assert!(syncing.state.lock().asleep.is_empty());
+        (got, begins.try_iter().count() + 1)
+    }
+
+    #[test]
+    fn who_sleeps_is_woken_by_the_sync_that_was_for_him() {
+        let (got, syncs) = one_leads_and_three_wait(&[Ok(()), Ok(())]);
+        assert_eq!((got, syncs), (vec![Ok(()); 4], 2));
+    }
+
+    #[test]
+    fn who_sleeps_is_woken_by_a_sync_that_failed_and_makes_no_other() {
+        let failure: Result<(), _> = Err(LedgerError::Disk("gone".to_owned()));
+        let (got, syncs) = one_leads_and_three_wait(std::slice::from_ref(&failure));
+        assert_eq!((got, syncs), (vec![failure; 4], 1));
     }
 }

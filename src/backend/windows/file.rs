@@ -5,6 +5,7 @@ use super::{Windows, done, wide};
 use crate::platform::{FileStamp, windows::Files};
 use std::{fs::File, io, mem, os::windows::io::AsRawHandle, path::Path, ptr};
 use windows_sys::Win32::{
+    Foundation::ERROR_IO_PENDING,
     Storage::FileSystem::{
         BY_HANDLE_FILE_INFORMATION, FILE_BASIC_INFO, FileBasicInfo, GetDiskFreeSpaceExW, GetDriveTypeW,
         GetFileInformationByHandle, GetFileInformationByHandleEx, GetVolumePathNameW, LOCKFILE_EXCLUSIVE_LOCK,
@@ -60,9 +61,14 @@ impl Files for Windows {
 
     fn lock(&self, file: &File, waits: bool) -> io::Result<()> {
         let flags = LOCKFILE_EXCLUSIVE_LOCK | if waits { 0 } else { LOCKFILE_FAIL_IMMEDIATELY };
-        let mut place = far_behind();
-        // SAFETY: an open file that is not asynchronous, so that the structure is used during the call alone.
-        done(unsafe { LockFileEx(file.as_raw_handle(), flags, 0, 1, 0, &raw mut place) })
+        let mut place = Box::new(far_behind());
+        // SAFETY: an open file. What the structure is used for ends with the call, or else it is never freed.
+        let locked = done(unsafe { LockFileEx(file.as_raw_handle(), flags, 0, 1, 0, &raw mut *place) });
+        // Of a file that was opened for asynchronous use; none of ours is.
+        if locked.as_ref().is_err_and(|error| error.raw_os_error() == i32::try_from(ERROR_IO_PENDING).ok()) {
+            Box::leak(place);
+        }
+        locked
     }
 
     fn unlock(&self, file: &File) {

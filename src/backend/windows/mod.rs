@@ -1,5 +1,5 @@
-//! Windows' own calls for `platform`, which has no `unsafe`: each function makes one or two calls, copies what they tell
-//! and frees what they made, so that bytes, numbers and text leave here and no pointer. Nothing here decides.
+//! Windows' own calls for `platform`, which has no `unsafe`: each function makes a few calls, copies what they tell and
+//! frees what they made, so that files, bytes, numbers and text leave here and no pointer. Nothing here decides.
 //! Read next: `../../platform/windows/system.rs` (what each of them means), `image.rs` (for `backend` and `abi` alone).
 
 mod account;

@@ -40,6 +40,13 @@ impl Drop for Descriptor {
 
 impl Descriptor {
     fn of(rights: &str) -> io::Result<Descriptor> {
+        // A text without a list would give everything to everybody.
+        if !rights.starts_with("D:P(") {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a list of rights that does not begin with `D:P(`",
+            ));
+        }
         let text = wide::of(OsStr::new(rights))?;
         let mut descriptor = ptr::null_mut();
         // SAFETY: text that ends with a NUL, and a place for one pointer.

@@ -204,6 +204,7 @@ pub fn sync_folder(_folder: &Path) -> io::Result<()> {
 /// # Errors
 /// The system refused.
 pub fn identity_of(file: &File) -> io::Result<FileIdentity> {
+    // Whoever may ask for the one may ask for the other.
     stamp_of(file).map(|stamp| (stamp.device, stamp.inode))
 }
 

@@ -21,7 +21,7 @@ pub use file::{
     open, open_or_create, open_to_read, replace, set_mode, stamp, stamp_of, sync_folder, write_at,
 };
 pub use process::{boot_id, host_name, machine_folder, monotonic_us};
-pub use system::{Accounts, Files, Host, Security, SecurityInfo, System};
+pub(crate) use system::{Accounts, Files, Host, Security, SecurityInfo, System};
 
 use std::os::windows::io::BorrowedHandle;
 

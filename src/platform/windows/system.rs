@@ -1,5 +1,5 @@
-//! What only Windows itself tells or does, as `platform` asks it: bytes, numbers and text, nothing that has to be freed
-//! and no pointer. The calls behind it need `unsafe`, which has its place in `backend` (ADR 0018); `lib.rs` puts both
+//! What only Windows itself tells or does, as `platform` asks it: files, bytes, numbers and text, nothing that has to be
+//! freed by hand and no pointer. The calls behind it need `unsafe`, which has its place in `backend` (ADR 0018); `lib.rs` puts both
 //! together as `crate::SYSTEM`. Read next: `../../backend/windows/mod.rs`.
 
 use crate::platform::FileStamp;
@@ -33,7 +33,7 @@ pub struct SecurityInfo {
     pub list: Option<Vec<u8>>,
 }
 
-/// Rights of files. A list of rights that is given is text in SDDL ([MS-DTYP] 2.5.1).
+/// Rights of files. A list of rights that is given is text in SDDL ([MS-DTYP] 2.5.1), protected from inheritance: `D:P(…`.
 pub trait Security {
     /// Who owns an open file or folder, and who may do what with it.
     ///

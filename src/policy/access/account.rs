@@ -11,6 +11,7 @@ use crate::policy::{
     signer_ref::SignerRef,
 };
 use jiff::Timestamp;
+use std::fmt;
 
 /// The model `account`.
 pub(super) struct AccountModel;
@@ -34,7 +35,7 @@ impl AccessModel for AccountModel {
     fn is_assigned(&self, subject: Subject<'_>, now: Option<Timestamp>) -> Result<Ground, Refused> {
         let keypair = subject.signer.keypair;
         subject.signer.policy().assignment(subject.principal, keypair, now).map_err(|unassigned| {
-            Refused::new(Check::Assigned, unassigned.denial(&subject.to_string(), subject.signer.keypair_name()))
+            Refused::new(Check::Assigned, unassigned.denial(subject, subject.signer.keypair_name()))
         })
     }
 
@@ -63,7 +64,7 @@ pub(in crate::policy) enum Unassigned {
 }
 
 impl Unassigned {
-    pub fn denial(&self, name: &str, keypair: &str) -> Denial {
+    pub fn denial(&self, name: impl fmt::Display, keypair: &str) -> Denial {
         match self {
             Unassigned::Nothing => {
                 Denial::new(Reason::NotAssigned, format_args!("key pair `{keypair}` is not assigned to `{name}`"))

@@ -19,16 +19,16 @@ impl AccessModel for SignerModel {
     }
 
     fn may_ever_sign(&self, subject: Subject<'_>) -> Result<Ground, Refused> {
-        let roles = subject.signer.roles(subject.principal);
-        let refuse = |reason, detail| Err(Refused::new(Check::Role, Denial::new(reason, detail)));
         let signer = subject.signer;
+        let roles = signer.roles(subject.principal);
+        let refuse = |reason, detail| Err(Refused::new(Check::Role, Denial::new(reason, detail)));
         if roles.sign() {
             return Ok("administrator or operator");
         }
         if roles.has(Role::Auditor) {
             return refuse(Reason::Auditor, format!("`{subject}` is an auditor of `{signer}`; auditors never sign"));
         }
-        if subject.signer.policy().is_product_admin(subject.principal) {
+        if signer.policy().is_product_admin(subject.principal) {
             let detail = format!("`{subject}` administers the product but has no role on `{signer}`");
             return refuse(Reason::ProductAdmin, detail);
         }

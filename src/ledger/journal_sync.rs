@@ -27,7 +27,7 @@ struct State {
     /// The kernel tells of a page that it lost once only: after a failure no sync of this file proves anything. That is
     /// also why two are never under way at once: one could be told of what the other lost.
     failure: Option<LedgerError>,
-    /// Who sleeps, and until when. Each is woken alone, and only when it can go on: woken one after the other, or to see
+    /// Who sleeps. Each is woken alone, and only when it can go on: woken one after the other, or to see
     /// that they have to wait on, they would leave the processors idle.
     asleep: Vec<Sleeper>,
 }
@@ -44,14 +44,9 @@ impl Syncing {
     /// # Errors
     /// The first sync that failed, for every thread from then on; [`LedgerError::Busy`] after [`WAIT`].
     pub(crate) fn wait_for(&self, end: u64, sync: impl Fn() -> Result<(), LedgerError>) -> Result<(), LedgerError> {
-        let (began, this) = (Instant::now(), thread::current());
-        loop {
-            let mut state = self.state.lock();
-            // Whoever is awake is in no list.
-            state.asleep.retain(|sleeper| sleeper.thread.id() != this.id());
-            if state.durable >= end {
-                return Ok(());
-            }
+        let began = Instant::now();
+        let mut state = self.state.lock();
+        while state.durable < end {
             if let Some(failure) = &state.failure {
                 return Err(failure.clone());
             }
@@ -61,6 +56,7 @@ impl Syncing {
                 let target = state.wanted;
                 drop(state);
                 self.ended(target, sync());
+                state = self.state.lock();
                 continue;
             }
             let left = WAIT.saturating_sub(began.elapsed());
@@ -68,11 +64,16 @@ impl Syncing {
                 let holder = Some("the disk, which another thread of this process waits for".to_owned());
                 return Err(LedgerError::Busy { waited: began.elapsed(), holder });
             }
-            state.asleep.push(Sleeper { end, thread: this.clone() });
+            let this = thread::current();
+            let id = this.id();
+            state.asleep.push(Sleeper { end, thread: this });
             drop(state);
             // Whoever may go on is unparked, perhaps before it comes here.
             thread::park_timeout(left);
+            state = self.state.lock();
+            state.asleep.retain(|sleeper| sleeper.thread.id() != id);
         }
+        Ok(())
     }
 
     /// A sync has ended: wakes one whom the next one is for, to make that, and all whom this one was for.

@@ -17,7 +17,9 @@ use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use std::{
-    fmt, fs, io, mem,
+    fmt, fs,
+    io::{self, Seek, SeekFrom},
+    mem,
     path::{Path, PathBuf},
     process,
     sync::Arc,
@@ -40,6 +42,8 @@ pub(crate) struct Journal {
     name: String,
     path: PathBuf,
     identity: FileIdentity,
+    /// Where the kernel said that it lies when it was begun, if it says that.
+    place: Option<PathBuf>,
     /// The ledger that it belongs to: one that is removed or replaced ends its journals.
     database: (PathBuf, FileIdentity),
     owner: u32,
@@ -97,6 +101,7 @@ impl Journal {
         let path = state.join(FOLDER).join(&name);
         let file = folder::create_new(&path, file_mode).map_err(|error| folder::failed(&path, &error))?;
         let identity = platform::identity_of(&file).map_err(|error| folder::failed(&path, &error))?;
+        let place = platform::place(&file);
         let file = Locked::try_take(file).map_err(|error| {
             let why = match error {
                 LockError::Held(_) => "another process has its lock".to_owned(),
@@ -121,6 +126,7 @@ impl Journal {
             name,
             path,
             identity,
+            place,
             database,
             owner: process::id(),
             file: Some(file),
@@ -174,11 +180,15 @@ impl Journal {
     fn look(&self, writing: &mut Writing, now_us: Option<u64>) -> Result<(), JournalError> {
         let now_us = now_us.unwrap_or(u64::MAX);
         if self.syncing.is_some() || now_us.saturating_sub(writing.looked_us) >= LOOK_EVERY_US {
-            let lies =
-                |path: &Path, identity: FileIdentity| platform::identity(path).is_ok_and(|found| found == identity);
+            let lies = |path: &Path, identity| platform::identity(path).is_ok_and(|found| found == identity);
             let (database, opened) = &self.database;
-            writing.is_broken |= !lies(&self.path, self.identity) || !lies(database, *opened);
-            let length = self.file.as_deref().and_then(|file| file.metadata().ok()).map(|metadata| metadata.len());
+            let file = self.file.as_deref();
+            let is_here = match &self.place {
+                Some(_) => file.and_then(platform::place) == self.place,
+                None => lies(&self.path, self.identity),
+            };
+            writing.is_broken |= !is_here || !lies(database, *opened);
+            let length = file.and_then(|mut file| file.seek(SeekFrom::End(0)).ok());
             if !writing.is_broken && length.is_none_or(|length| length < writing.bytes) {
                 writing.is_broken = true;
                 let what = format!("`{}` was made shorter than what was written to it", self.path.display());

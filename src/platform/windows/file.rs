@@ -208,6 +208,12 @@ pub fn identity_of(file: &File) -> io::Result<FileIdentity> {
     stamp_of(file).map(|stamp| (stamp.device, stamp.inode))
 }
 
+/// Where the system says that an open file lies. Windows is asked by [`identity`].
+#[must_use]
+pub fn place(_file: &File) -> Option<PathBuf> {
+    None
+}
+
 /// Which file lies at a path; a link there is itself the file.
 ///
 /// # Errors

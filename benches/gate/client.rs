@@ -57,7 +57,8 @@ impl Client {
         Client::open_session(list, wanted)
     }
 
-    fn open_session(list: ck::CK_FUNCTION_LIST, wanted: &Wanted<'_>) -> Client {
+    /// The same with a module that has begun.
+    pub fn open_session(list: ck::CK_FUNCTION_LIST, wanted: &Wanted<'_>) -> Client {
         let mut slots = [0; 64];
         let mut count = slots.len() as ck::CK_ULONG;
         call!(list, C_GetSlotList(ck::CK_TRUE, slots.as_mut_ptr(), &raw mut count));

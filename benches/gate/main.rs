@@ -2,10 +2,11 @@
 //! run and interleaved, so that both meet the same machine; and a cold start up to the first signature.
 //! `cargo bench --bench gate [-- WORD…]` runs the parts whose name contains one of the words.
 //! Each measurement is a child process with its own SoftHSM, configuration and policy; nothing outside a temporary
-//! folder is touched; SIGNGATE_BENCH_KEEP keeps it for a look. Read next: `scene.rs` (what is set up), `client.rs` (what a tool does), `measure.rs`.
+//! folder is touched; SIGNGATE_BENCH_KEEP keeps it for a look. Read next: `scene.rs` (what is set up), `client.rs` (what a tool does), `measure.rs`, `parts.rs`.
 
 mod client;
 mod measure;
+mod parts;
 #[path = "../../tests/support/publish.rs"]
 #[expect(dead_code, reason = "the tests use more of it")]
 mod publish;

@@ -3,6 +3,7 @@
 
 use super::{
     client::{Client, Wanted},
+    parts::parts,
     scene::{ID, Key, SIGNER, Scene},
 };
 use cryptoki_sys as ck;
@@ -13,7 +14,6 @@ use signgate_pkcs11::{
         token::{SignRequest, SoughtKey, Tokens},
         verify::{Signed, verify},
     },
-    ledger::{self, Basis, Calling, DecisionId, Facts, Intent, Ledger, Outcome, Principal},
     policy::{
         algorithm::{Hash, Mechanism},
         public_key::PublicKey,
@@ -79,12 +79,12 @@ impl Layer {
 pub const LISTS: &str = "SIGNGATE_BENCH_LISTS";
 
 /// Something that signs the hash VALUE into a buffer.
-type Sign = Box<dyn FnMut(&mut [u8]) + Send>;
+pub type Sign = Box<dyn FnMut(&mut [u8]) + Send>;
 
 const VALUE: [u8; 32] = [0x3c; 32];
 
-struct Subject {
-    key: PublicKey,
+pub struct Subject {
+    pub key: PublicKey,
     id: Vec<u8>,
     data: Vec<u8>,
     mechanism: Mechanism,
@@ -101,12 +101,12 @@ impl Subject {
         }
     }
 
-    fn wanted<'a>(&'a self, label: &'a str, pin: Option<&'a str>) -> Wanted<'a> {
+    pub fn wanted<'a>(&'a self, label: &'a str, pin: Option<&'a str>) -> Wanted<'a> {
         let lists = std::env::var_os(LISTS).is_some();
         Wanted { label, pin, id: &self.id, lists, mechanism: self.mechanism.number() as ck::CK_MECHANISM_TYPE }
     }
 
-    fn check(&self, signature: &[u8]) {
+    pub fn check(&self, signature: &[u8]) {
         let signed = Signed::Hash { hash: Hash::Sha256, value: &VALUE };
         verify(&self.key, self.mechanism, None, signed, signature).expect("a signature that verifies");
     }
@@ -133,7 +133,7 @@ fn hsm(scene: &Scene) -> Arc<Hsm> {
     Arc::new(Hsm::new(scene.fact("module").into(), BTreeMap::from([("bench".to_owned(), access)])))
 }
 
-fn tool(client: Client, subject: &Arc<Subject>) -> Sign {
+pub fn tool(client: Client, subject: &Arc<Subject>) -> Sign {
     let subject = Arc::clone(subject);
     Box::new(move |signature| client.sign(&subject.data, signature))
 }
@@ -202,81 +202,8 @@ pub fn hot(scene: &Scene) {
         report(&scene.name, threads, per_layer);
     }
     let signatures = usize::try_from(block).expect("a few") * samples;
-    parts(scene, &subject, &mut threads_layers[0], (signatures.min(200), turns));
+    parts(scene, &subject, &mut threads_layers[0][0], signatures.min(200) * turns);
     rate(&scene.name, &subject, threads_layers);
-}
-
-/// What of one signature in one thread is the gate's look at the policy (a stat; the grants bear on no member), what its
-/// records, and what the rest: everything in memory. Each is timed alone, so that the median is one signature's and not
-/// that of many with a share of what comes once in hundreds (folding a journal); the mean has that share. By turns, so
-/// that each meets the same machine. What the clock itself costs is taken off `1 stat` and `records`, and cancels in `added`.
-fn parts(scene: &Scene, subject: &Subject, layers: &mut [Sign; 3], (in_turn, turns): (usize, usize)) {
-    let looked = scene.folder.join("policy.bundle");
-    let ledger = scene.ledger();
-    let [direct, _, gate] = layers;
-    let mut signature = vec![0; subject.key.signature_length()];
-    let mut rows = [(); 4].map(|()| Vec::with_capacity(in_turn * turns));
-    let timed = |work: &mut dyn FnMut()| -> Vec<i64> {
-        let one = |_| {
-            let begun = Instant::now();
-            work();
-            i64::try_from(begun.elapsed().as_nanos()).expect("a short time")
-        };
-        (0..in_turn).map(one).collect()
-    };
-    for _ in 0..turns {
-        let clock = timed(&mut || {});
-        let direct = timed(&mut || direct(black_box(&mut signature)));
-        let gate = timed(&mut || gate(black_box(&mut signature)));
-        let stats = timed(&mut || {
-            black_box(std::fs::metadata(&looked).expect("a file"));
-        });
-        let records = timed(&mut || record(&*ledger, subject, &signature));
-        for at in 0..in_turn {
-            let (added, stat, records) = (gate[at] - direct[at], stats[at] - clock[at], records[at] - clock[at]);
-            for (row, part) in rows.iter_mut().zip([added, stat, records, added - stat - records]) {
-                row.push(part);
-            }
-        }
-    }
-    for (name, mut row) in ["added", "1 stat", "records", "the rest"].into_iter().zip(rows) {
-        row.sort_unstable();
-        let (p50, p99) = (row[row.len() / 2], row[row.len() * 99 / 100]);
-        let mean = row.iter().sum::<i64>() / i64::try_from(row.len()).expect("a count").max(1);
-        println!("{:<34} {:>8} {name:<8} {p50:>12} {p99:>12} mean {mean}", scene.name, 1);
-    }
-}
-
-/// An intent and its outcome, with as much in them as the gate's have.
-fn record(ledger: &dyn Ledger, subject: &Subject, signature: &[u8]) {
-    let at = jiff::Timestamp::now();
-    let facts = Facts {
-        decision: DecisionId::from_parts(at, [7; 16]),
-        at,
-        mode: ledger::Mode::Advisory,
-        self_configured: true,
-        signer: SIGNER,
-        key: Some(subject.key.id()),
-        certificate_serial: None,
-        mechanism: Some(subject.mechanism),
-        digest: Some((Hash::Sha256, &VALUE)),
-        artifact: None,
-        principal: Some(Principal { name: "builder", kind: "service_user", identified_by: "os_user", groups: &[] }),
-        calling: Calling {
-            pid: Some(std::process::id()),
-            application: Some("/usr/lib/jvm/java-17-openjdk-amd64/bin/jarsigner"),
-            application_sha256: None,
-            command_line: Some("/usr/lib/jvm/java-17-openjdk-amd64/bin/jarsigner --bench …"),
-            os_user: Some("builder"),
-            host: Some("build-server-1"),
-        },
-        release: None,
-        policy: Some(ledger::Policy { version: 1, sha256: &VALUE }),
-    };
-    let intent = Intent { facts, basis: Basis::Member, rate_per_hour: None };
-    let reservation = ledger.reserve(&intent).expect("a reservation");
-    let latency = Duration::from_micros(60);
-    ledger.settle(reservation, &Outcome::Released { signature, latency }).expect("a record");
 }
 
 /// Signatures a second of eight threads together, by turns; the median of the turns' ratios.

@@ -100,20 +100,6 @@ impl Scene {
         self.key != Key::SoftHsm { rsa: false }
     }
 
-    /// A ledger in the state folder that the gate's is in, as careful.
-    pub fn ledger(&self) -> Box<dyn ledger::Ledger> {
-        let durability = match self.durability {
-            Durability::Default => ledger::Durability::Full,
-            Durability::Fast => ledger::Durability::Normal,
-        };
-        Box::new(ledger::SqliteLedger::new(ledger::Settings {
-            folder: self.folder.join("state"),
-            store_id: Some("bench".to_owned()),
-            durability,
-            mode: ledger::Mode::Advisory,
-        }))
-    }
-
     /// The key's public half, as the policy has it.
     pub fn public_key(&self) -> PublicKey {
         PublicKey::from_spki(&fs::read(self.folder.join("spki")).expect("the public key")).expect("a public key")

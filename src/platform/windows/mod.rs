@@ -18,7 +18,7 @@ pub use advice::{
 pub use file::{
     Locked, allocate, canonical, create_file, create_folder, create_inner_folder, create_new, create_private_folder,
     free_bytes, hold_folder, identity, identity_of, is_link, is_own, is_reparse_point, lock_holder, look_at, not_local,
-    open, open_or_create, open_to_read, replace, set_mode, stamp, stamp_of, sync_folder, write_at,
+    open, open_or_create, open_to_read, place, replace, set_mode, stamp, stamp_of, sync_folder, write_at,
 };
 pub use process::{boot_id, host_name, machine_folder, monotonic_us};
 pub(crate) use system::{Accounts, Files, Host, Security, SecurityInfo, System};
